@@ -1,0 +1,82 @@
+"""Lumbar-spine MR, segmented by a cascade of two networks: a scan in, named vertebrae and discs out.
+
+Importing this package imports neither torch nor monai; the public names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cascade.errors import (
+        CascadeError,
+        CheckpointError,
+        InputError,
+        MissingExtraError,
+        NoSpineError,
+        NumberingError,
+        OutputError,
+        SchemeError,
+    )
+    from cascade.labels import (
+        CASCADE,
+        CASCADE_EXTENDED,
+        MRSPINESEG,
+        SPIDER,
+        TOTALSEGMENTATOR_MR,
+        TOTALSPINESEG,
+        VERSE,
+        LabelScheme,
+    )
+    from cascade.pipeline import Level, Segmentation, Segmenter, segment
+    from cascade.postproc.naming import Numbering
+    from cascade.volume import Grid, LabelMap, Volume
+
+_HOMES = {
+    "cascade.errors": ("CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError"),
+    "cascade.labels": "CASCADE CASCADE_EXTENDED MRSPINESEG SPIDER TOTALSEGMENTATOR_MR TOTALSPINESEG VERSE LabelScheme",
+    "cascade.pipeline": "Level Segmentation Segmenter segment",
+    "cascade.postproc.naming": "Numbering",
+    "cascade.volume": "Grid LabelMap Volume",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "CASCADE",
+    "CASCADE_EXTENDED",
+    "MRSPINESEG",
+    "SPIDER",
+    "TOTALSEGMENTATOR_MR",
+    "TOTALSPINESEG",
+    "VERSE",
+    "CascadeError",
+    "CheckpointError",
+    "Grid",
+    "InputError",
+    "LabelMap",
+    "LabelScheme",
+    "Level",
+    "MissingExtraError",
+    "NoSpineError",
+    "Numbering",
+    "NumberingError",
+    "OutputError",
+    "SchemeError",
+    "Segmentation",
+    "Segmenter",
+    "Volume",
+    "segment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'cascade' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,111 @@
+"""``cascade-train``: weights from labelled scans."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cascade import __version__
+from cascade.cli import console
+from cascade.labels import SCHEMES
+
+_EXAMPLES = """\
+examples:
+  cascade-train stage1 --data cases/ --out runs/spine                     both stages from one folder of cases
+  cascade-train stage2 --data cases/cases.tsv --out runs/levels --minutes 110
+  cascade-train stage2 --data cases/ --out runs/levels --resume           go on after a kill, as if it had not happened
+  cascade-train stage2 --data mine/ --out runs/mine --init runs/levels    start from weights
+  cascade-segment scan.nii.gz -o levels.nii.gz --weights runs/both        use stage1_spine.* and stage2_levels.* of a folder
+
+A table has tab-separated columns dataset, case and, if there are, patient, split, scheme; the files are
+<dataset>/<case>_image.nii.gz and <case>_labels.nii.gz beside it. A folder without a table holds such pairs.
+Structures that a scan does not label are not taken for background.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    return console.run(lambda: _train(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cascade-train",
+        description="Train one stage of the cascade on labelled scans; partly labelled ones are welcome.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stage", choices=("stage1", "stage2"), help="stage1: one tag for the column; stage2: body, disc, sacrum")
+    parser.add_argument("--data", type=Path, required=True, help="cases.tsv, its folder, or a folder of image and label pairs")
+    parser.add_argument("--out", type=Path, required=True, help="folder for weights, state and log")
+    parser.add_argument("--recipe", type=Path, help="JSON recipe (default: the one of the shipped weights)")
+    parser.add_argument("--scheme", choices=tuple(SCHEMES), default="verse", help="numbers of the label files where the table names none")
+    parser.add_argument("--split", default="train", help="use the cases of this split and those without one (default: train)")
+    parser.add_argument("--steps", type=int, help="length of the schedule (default: the recipe's)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time, ready for --resume")
+    parser.add_argument("--resume", action="store_true", help="go on from the state in OUT")
+    parser.add_argument("--init", type=Path, metavar="DIR", help="start from the weights in this folder")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--version", action="version", version=f"cascade {__version__}")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    import torch
+
+    from cascade.checkpoints import choose_device, load_checkpoint
+    from cascade.training.cases import read_cases
+    from cascade.training.examples import prepare_examples
+    from cascade.training.loop import train
+    from cascade.training.recipe import Recipe
+    from cascade.training.stages import STAGES
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    stage = STAGES[options.stage]
+    recipe = Recipe.read(options.recipe or stage.recipe, steps=options.steps)
+    cases = read_cases(options.data, options.split, options.scheme)
+    console.say(f"preparing {len(cases)} cases ...")
+    examples, problems = prepare_examples(cases, recipe.spec, stage.target)
+    for problem in problems:
+        console.warn(options.data, "case-not-used", problem)
+    init = load_checkpoint(recipe.spec.stage, options.init).network if options.init else None
+    device = choose_device(options.device)
+    spec = train(
+        examples,
+        recipe,
+        options.out,
+        device=device,
+        resume=options.resume,
+        init=init,
+        max_seconds=options.minutes * 60,
+        progress=_Progress(),
+    )
+    print(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")
+    return console.DONE
+
+
+class _Progress:
+    """A progress bar on stderr with the smoothed loss and the time left."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(unit="step", file=sys.stderr, mininterval=5.0, dynamic_ncols=True)
+        self._smooth = math.nan
+
+    def __call__(self, step: int, steps: int, loss: float) -> None:
+        if self._bar.total is None:
+            self._bar.total, self._bar.initial, self._bar.n = steps, step - 1, step - 1
+        self._smooth = loss if math.isnan(self._smooth) else 0.98 * self._smooth + 0.02 * loss
+        self._bar.set_postfix(loss=f"{self._smooth:.3f}", refresh=False)
+        self._bar.update(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The errors that `cascade` raises on purpose.
+
+Every message says what was found, in which file, what was expected, and the way out. Anything else that
+escapes from the package is a bug.
+"""
+
+from __future__ import annotations
+
+
+class CascadeError(Exception):
+    """Base of every error that `cascade` raises on purpose."""
+
+
+class InputError(CascadeError):
+    """A scan, label file or table cannot be used as it is."""
+
+
+class OutputError(CascadeError):
+    """A result cannot be written where it was asked for."""
+
+
+class NoSpineError(InputError):
+    """The scan was read, but no spine was found in it."""
+
+
+class SchemeError(CascadeError):
+    """Label values and label scheme do not go together."""
+
+
+class NumberingError(CascadeError):
+    """What the user said about the levels contradicts what was found."""
+
+
+class CheckpointError(CascadeError):
+    """A weight file or its StageSpec is missing, truncated, altered or not understood."""
+
+
+class MissingExtraError(CascadeError):
+    """An optional dependency is needed; the message names the extra that brings it."""

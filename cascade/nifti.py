@@ -1,0 +1,210 @@
+"""NIfTI in and out: the only place that touches nibabel's files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from cascade.errors import InputError, OutputError
+from cascade.volume import Grid, LabelMap, Volume
+
+SUFFIXES = (".nii", ".nii.gz")
+#: sform and qform that differ by more than this anywhere in the field of view are reported.
+FORM_TOLERANCE_MM = 0.1
+#: NIfTI extension code for a plain comment.
+_COMMENT = 6
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """What a label file has to repeat of its source's header: affines, their codes, and units."""
+
+    header: Nifti1Header
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+def read_image(path: Path) -> tuple[Volume, NiftiHeader]:
+    """Read a scan.
+
+    Parameters
+    ----------
+    path : Path
+        ``.nii`` or ``.nii.gz``; 3-D, or 4-D with one volume; any integer or float type.
+
+    Returns
+    -------
+    volume : Volume
+        Scaled intensities; NaN and infinities are kept for the caller to deal with.
+    header : NiftiHeader
+        With a note ``("forms-disagree", text)`` where sform and qform place the scan differently.
+
+    Raises
+    ------
+    InputError
+        The file is missing, not a NIfTI, truncated, not one 3-D scalar image, or has an unusable affine.
+    """
+    image = _open(path)
+    data = _scalar_data(image, path)
+    grid = _grid(image, data.shape, path)
+    return Volume(np.asarray(data, dtype=np.float32), grid), NiftiHeader(image.header, _form_notes(image))
+
+
+def read_label_array(path: Path) -> tuple[NDArray[Any], Grid]:
+    """Read a label file as it is: whole numbers, no scheme attached.
+
+    Raises
+    ------
+    InputError
+        As for `read_image`, or a value is not a whole number from 0 to 65535.
+    """
+    image = _open(path)
+    data = _scalar_data(image, path)
+    rounded = np.rint(data)
+    if not np.isfinite(data).all() or not np.allclose(data, rounded, atol=1e-3) or data.min() < 0 or data.max() > 65535:
+        raise InputError(f"{path}: expected whole label numbers from 0 to 65535; this looks like an image or a resampled mask")
+    return rounded.astype(np.uint16), _grid(image, data.shape, path)
+
+
+def write_labels(labels: LabelMap, path: Path, like: NiftiHeader | None = None) -> None:
+    """Write labels, on their grid, with the label names in a header extension.
+
+    The file holds no time, host name or path: equal labels give equal bytes.
+
+    Parameters
+    ----------
+    labels : LabelMap
+    path : Path
+        ``.nii`` or ``.nii.gz``; written beside it first, then renamed.
+    like : NiftiHeader, optional
+        The source's header, whose affines and codes are repeated exactly.
+    """
+    names = {str(value): name for value, name in zip(labels.values, labels.structures, strict=True)}
+    image = _on_grid(np.asarray(labels.data), labels.grid, like)
+    image.header.extensions.append(Nifti1Extension(_COMMENT, json.dumps({"scheme": labels.scheme.name, "labels": names}).encode()))
+    image.header["cal_max"] = 0
+    write_image_file(image, path)
+
+
+def write_volume(volume: Volume, path: Path) -> None:
+    """Write a scan as float32."""
+    write_image_file(_on_grid(volume.data, volume.grid, None), path)
+
+
+def write_image_file(image: Nifti1Image, path: Path) -> None:
+    """Write `image` to a temporary file beside `path`, then rename it, so that no half file is ever seen."""
+    suffix = next((s for s in reversed(SUFFIXES) if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        raise OutputError(f"{path}: expected an output name that ends in .nii or .nii.gz")
+    with replacing(path, suffix) as temporary:
+        nib.save(image, temporary)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success rename it to `path`, on failure leave nothing behind.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made or written, or there is no space.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix or path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write here ({error.strerror or error}); choose another output") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _open(path: Path) -> Nifti1Image:
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file; {'it is a folder' if path.is_dir() else 'there is no such file'}")
+    try:
+        image = nib.load(path)
+    except (ImageFileError, HeaderDataError, ValueError, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it cannot be read as one ({_first_line(error)})") from error
+    if not isinstance(image, Nifti1Image):
+        raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it is {type(image).__name__}")
+    return image
+
+
+def _scalar_data(image: Nifti1Image, path: Path) -> NDArray[Any]:
+    shape = image.shape
+    if len(shape) > 3 and all(n == 1 for n in shape[3:]):
+        shape = shape[:3]
+    if len(shape) != 3:
+        found = f"{len(shape)}-D" if len(shape) < 3 else f"{shape[3]} volumes"
+        raise InputError(f"{path}: expected one 3-D volume; it has {found} (shape {image.shape}); extract one volume first")
+    if image.get_data_dtype().fields is not None or np.issubdtype(image.get_data_dtype(), np.complexfloating):
+        raise InputError(f"{path}: expected one number a voxel; it holds colours or complex values; convert it to grey first")
+    try:
+        return np.asanyarray(image.dataobj).reshape(shape)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"{path}: expected {np.prod(shape)} voxels; the file is truncated or damaged ({_first_line(error)})") from error
+
+
+def _grid(image: Nifti1Image, shape: tuple[int, ...], path: Path) -> Grid:
+    zooms = np.asarray(image.header["pixdim"][1:4], dtype=float)
+    if not np.isfinite(zooms).all() or (zooms <= 0).any():
+        raise InputError(f"{path}: expected a positive voxel spacing; the header says {zooms.tolist()} mm")
+    try:
+        return Grid((shape[0], shape[1], shape[2]), image.affine)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; correct the header's sform or qform") from None
+
+
+def _form_notes(image: Nifti1Image) -> tuple[tuple[str, str], ...]:
+    sform, qform = image.get_sform(coded=True)[0], image.get_qform(coded=True)[0]
+    if sform is None or qform is None:
+        return ()
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in image.shape[:3]])).reshape(3, -1)
+    apart = np.abs((sform - qform)[:3] @ np.vstack([corners, np.ones(corners.shape[1])])).max()
+    if apart <= FORM_TOLERANCE_MM:
+        return ()
+    return (("forms-disagree", f"sform and qform place the scan up to {apart:.1f} mm apart; the sform is used"),)
+
+
+def _on_grid(data: NDArray[Any], grid: Grid, like: NiftiHeader | None) -> Nifti1Image:
+    image = Nifti1Image(data, grid.vox2world)
+    image.header.set_xyzt_units("mm")
+    if like is not None:
+        source = like.header
+        image.set_sform(source.get_sform(), int(source["sform_code"]))
+        image.set_qform(source.get_qform(), int(source["qform_code"]))
+        for field in ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"):
+            image.header[field] = source[field]
+        image.header["pixdim"][:4] = source["pixdim"][:4]
+        image.header["xyzt_units"] = source["xyzt_units"]
+    return image
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

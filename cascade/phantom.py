@@ -1,0 +1,236 @@
+"""A synthetic lumbar spine with known answers, for tests, the demo and the documentation.
+
+The geometry is a chain of bodies and discs that bends like a lying adult's spine; the picture imitates a
+T2-weighted sagittal scan closely enough that networks trained on real scans recognise it. It is no model of any
+patient, and accuracy on it says nothing about accuracy on patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cascade.errors import InputError
+from cascade.labels import CANAL, SACRUM, VERSE, disc_below
+from cascade.volume import FloatArray, Grid, LabelMap, Volume
+
+#: Sagittal tilt of each level in degrees (positive: the spine runs backwards on its way down) and half sizes of the body in mm
+#: (left-right, front-back, along the spine): rounded means of adult spines.
+_LEVELS: dict[str, tuple[float, tuple[float, float, float]]] = {
+    "T9": (-14, (15, 14, 11)),
+    "T10": (-13, (16, 15, 11.5)),
+    "T11": (-12, (18, 15.5, 12)),
+    "T12": (-10, (20, 16, 12.5)),
+    "L1": (-8, (21, 16.5, 13)),
+    "L2": (-5, (22, 17, 13.5)),
+    "L3": (0, (23, 17.5, 13.5)),
+    "L4": (9, (24, 17.5, 13.5)),
+    "L5": (24, (25, 17.5, 13)),
+    "L6": (32, (25, 17.5, 13)),
+}
+_SACRAL_TILTS = (45.0, 58.0, 72.0, 84.0)
+_DISC_HALF_HEIGHT_MM = {"T9": 2.2, "T10": 2.4, "T11": 2.7, "T12": 3.2, "L1": 3.8, "L2": 4.4, "L3": 4.9, "L4": 5.3, "L5": 4.8, "L6": 4.5}
+#: T2-like brightness, 0 (air, cortical bone) to 1 (cerebrospinal fluid).
+_AIR, _FAT, _MUSCLE, _MARROW, _CORTEX, _NUCLEUS, _ANNULUS, _CSF, _CORD = 0.01, 0.75, 0.16, 0.38, 0.05, 0.65, 0.10, 1.0, 0.45
+_SLAB_MM = 1.0
+
+
+@dataclass(frozen=True)
+class PhantomSpec:
+    """What to render.
+
+    Parameters
+    ----------
+    shape : (3,) tuple of int
+        Sagittal slices, then rows from back to front and from foot to head.
+    spacing_mm : (3,) tuple of float
+        Along the same axes; the first is the slice thickness.
+    lumbar : int
+        Lumbar vertebrae, 4 to 6.
+    thoracic : int
+        Thoracic vertebrae above them, 0 to 4.
+    scoliosis_mm : float
+        Sideways amplitude of the column.
+    noise : float
+        Standard deviation, in units of the brightest tissue.
+    collapsed_disc, fused_disc : str or None
+        Vertebra whose lower disc is 1 mm high, or is bone.
+    seed : int
+    """
+
+    shape: tuple[int, int, int] = (17, 270, 330)
+    spacing_mm: tuple[float, float, float] = (4.0, 0.9, 0.9)
+    lumbar: int = 5
+    thoracic: int = 2
+    scoliosis_mm: float = 3.0
+    noise: float = 0.02
+    collapsed_disc: str | None = None
+    fused_disc: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.lumbar not in (4, 5, 6) or not 0 <= self.thoracic <= 4:
+            raise InputError("a phantom has 4 to 6 lumbar and 0 to 4 thoracic vertebrae")
+
+    @property
+    def vertebrae(self) -> tuple[str, ...]:
+        """Names from head to foot."""
+        thoracic = [f"T{n}" for n in range(13 - self.thoracic, 13)]
+        return (*thoracic, *(f"L{n}" for n in range(1, self.lumbar + 1)))
+
+
+@dataclass(frozen=True)
+class _Solid:
+    """A body or disc: a rounded cylinder across the spine."""
+
+    name: str
+    centre_mm: FloatArray
+    axes: FloatArray
+    half_mm: tuple[float, float, float]
+
+    def inside(self, points_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Distance from the axis (1 at the rim) and height (-1 to 1 between the end plates) of (..., 3) points."""
+        local = (points_mm - self.centre_mm) @ self.axes.T
+        height = local[..., 2] / self.half_mm[2]
+        waist = 0.92 + 0.08 * height**2
+        radius = (np.abs(local[..., 0] / self.half_mm[0]) ** 2.5 + np.abs(local[..., 1] / self.half_mm[1]) ** 2.5) ** 0.4 / waist
+        return radius, height
+
+
+def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
+    """Render a scan and its labels (scheme `VERSE`, canal included), RAS+, centred on the world's origin.
+
+    Returns
+    -------
+    image : Volume
+    labels : LabelMap
+    """
+    spec = spec or PhantomSpec()
+    rng = np.random.default_rng(spec.seed)
+    grid = _grid(spec)
+    fine = grid.with_spacing((_SLAB_MM, *spec.spacing_mm[1:]))
+    solids = list(_solids(spec))
+    picture, canal = _surroundings(fine, solids, rng)
+    labels = np.where(canal, np.uint8(VERSE[CANAL]), np.uint8(0))
+    for solid in solids:
+        _draw(solid, fine, picture, labels, rng)
+    thickness = fine.shape[0] // grid.shape[0]
+    slices = picture.reshape(grid.shape[0], thickness, *fine.shape[1:]).mean(axis=1)
+    noisy = np.hypot(slices + rng.normal(0, spec.noise, slices.shape), rng.normal(0, spec.noise, slices.shape))
+    middle = labels.reshape(grid.shape[0], thickness, *fine.shape[1:])[:, thickness // 2]
+    return Volume((noisy * 800).astype(np.float32), grid), LabelMap(np.ascontiguousarray(middle), grid, VERSE)
+
+
+def _grid(spec: PhantomSpec) -> Grid:
+    thickness = max(1, round(spec.spacing_mm[0] / _SLAB_MM)) * _SLAB_MM
+    affine = np.diag([thickness, *spec.spacing_mm[1:], 1.0])
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(spec.shape) - 1) / 2)
+    return Grid(spec.shape, affine)
+
+
+def _solids(spec: PhantomSpec) -> Iterator[_Solid]:
+    """Bodies and discs from head to foot; L3's centre lies 20 mm in front of the world's origin."""
+    chain = list(_chain(spec))
+    anchor = next(solid.centre_mm for solid in chain if solid.name == "L3")
+    shift = np.array([0.0, 20.0, 10.0]) - anchor
+    for solid in chain:
+        centre = solid.centre_mm + shift
+        centre[0] += spec.scoliosis_mm * np.sin(centre[2] / 60.0)
+        yield _Solid(solid.name, centre, solid.axes, solid.half_mm)
+
+
+def _chain(spec: PhantomSpec) -> Iterator[_Solid]:
+    position = np.zeros(3)
+    for name in spec.vertebrae:
+        tilt, half = _LEVELS[name]
+        yield _Solid(name, position + _down(tilt) * half[2], _axes(tilt), half)
+        position = position + _down(tilt) * 2 * half[2]
+        last = name == spec.vertebrae[-1]
+        below = SACRUM if last else spec.vertebrae[spec.vertebrae.index(name) + 1]
+        lower = _SACRAL_TILTS[0] if last else _LEVELS[below][0]
+        thick = 0.5 if name == spec.collapsed_disc else _DISC_HALF_HEIGHT_MM[name]
+        between, wide = (tilt + lower) / 2, (half[0], half[1] * 1.02, thick)
+        disc = name if name == spec.fused_disc else disc_below(name, below)
+        yield _Solid(disc, position + _down(between) * thick, _axes(between), wide)
+        position = position + _down(between) * 2 * thick
+    for i, tilt in enumerate(_SACRAL_TILTS):
+        half = (25.0 - 4 * i, 15.0 - 3.2 * i, 13.0 - 1.5 * i)
+        yield _Solid(SACRUM if i == 0 else f"S{i + 1}", position + _down(tilt) * half[2], _axes(tilt), half)
+        position = position + _down(tilt) * (2 * half[2] + 2.5)
+
+
+def _down(tilt_deg: float) -> FloatArray:
+    angle = np.deg2rad(tilt_deg)
+    return np.array([0.0, -np.sin(angle), -np.cos(angle)])
+
+
+def _axes(tilt_deg: float) -> FloatArray:
+    """Rows: left-right, front-back, and along the spine (upwards) of a level with this tilt."""
+    angle = np.deg2rad(tilt_deg)
+    return np.array([[1.0, 0.0, 0.0], [0.0, np.cos(angle), -np.sin(angle)], [0.0, np.sin(angle), np.cos(angle)]])
+
+
+def _draw(solid: _Solid, grid: Grid, picture: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    box = _box(solid, grid)
+    points = grid.cropped(box).to_world(np.moveaxis(np.indices([s.stop - s.start for s in box]), 0, -1))
+    radius, height = solid.inside(points)
+    inside = (radius <= 1) & (np.abs(height) <= 1)
+    if "-" in solid.name:
+        nucleus = np.clip(1.3 - 1.6 * radius**2, 0, 1) * np.clip(1.4 - np.abs(height) ** 2, 0, 1)
+        brightness = _ANNULUS + (_NUCLEUS - _ANNULUS) * np.clip(nucleus, 0, 1)
+    else:
+        marrow = _MARROW * (1 + 0.10 * _texture(radius.shape, rng, 4.0))
+        rim = (radius > 0.93) | (np.abs(height) > 1 - 1.3 / solid.half_mm[2])
+        brightness = np.where(rim, _CORTEX, marrow)
+    view = picture[box]
+    view[inside] = brightness[inside]
+    if solid.name in VERSE:
+        labels[box][inside] = VERSE[solid.name]
+
+
+def _box(solid: _Solid, grid: Grid) -> tuple[slice, slice, slice]:
+    reach = np.linalg.norm(solid.half_mm) / np.asarray(grid.spacing_mm)
+    centre = grid.to_voxels(solid.centre_mm)
+    low = np.clip(np.floor(centre - reach), 0, np.asarray(grid.shape) - 1).astype(int)
+    high = np.clip(np.ceil(centre + reach) + 1, low + 1, grid.shape).astype(int)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return x, y, z
+
+
+def _surroundings(grid: Grid, solids: list[_Solid], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Everything but the column (fat, muscle, abdomen, canal with cord, spinous processes, a great vessel), and where the canal is."""
+    voxels = np.moveaxis(np.indices(grid.shape, dtype=np.float32), 0, -1)
+    x, y, z = np.moveaxis(grid.to_world(voxels).astype(np.float32), -1, 0)
+    middle_x, middle_y = _column_at(solids, z[0, 0])
+    behind = y - middle_y
+    across = x - middle_x
+    texture = _texture(grid.shape, rng, 3.0)
+    abdomen = 0.33 + 0.22 * _texture(grid.shape, rng, 9.0) + 0.05 * texture
+    picture = np.where(behind < -16, _MUSCLE + 0.05 * texture + 0.25 * (_texture(grid.shape, rng, 5.0) > 0.9), abdomen)
+    picture = np.where(behind < -68 - 6 * np.cos(z / 60), _FAT + 0.05 * texture, picture)
+    picture = np.where((behind < -96) | (behind > 100), _AIR, picture)
+    process = (np.abs(across) < 5) & (behind < -38) & (behind > -62) & (np.mod(z, 36) < 20)
+    picture = np.where(process, _MARROW * 0.9, picture)
+    vessel = (behind - 26) ** 2 + (across - 8) ** 2 < 64
+    picture = np.where(vessel, _CORTEX, picture)
+    canal = ((behind + 26) / 7.5) ** 2 + (across / 10) ** 2 < 1
+    cord = ((behind + 26) / 4) ** 2 + (across / 5) ** 2 < 1
+    picture = np.where(canal, np.where(cord & (z > 45), _CORD, _CSF - 0.2 * (texture > 0.8)), picture)
+    return np.clip(picture, 0, None).astype(np.float32), canal
+
+
+def _column_at(solids: list[_Solid], z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Left-right and front-back centre of the column at each height."""
+    centres = np.array(sorted((s.centre_mm for s in solids), key=lambda c: float(c[2])))
+    return np.interp(z, centres[:, 2], centres[:, 0]), np.interp(z, centres[:, 2], centres[:, 1])
+
+
+def _texture(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> NDArray[np.float32]:
+    """Smooth noise with mean 0 and standard deviation 1."""
+    noise = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), scale / 2)
+    result: NDArray[np.float32] = (noise / max(float(noise.std()), 1e-6)).astype(np.float32)
+    return result

@@ -1,0 +1,97 @@
+"""A picture to judge a segmentation by: the scan cut along the middle of the column, levels outlined and named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+from cascade.labels import is_disc, rank
+from cascade.nifti import replacing
+from cascade.volume import FloatArray, Grid, LabelMap, Volume
+
+#: Colours that people with colour blindness can tell apart (Okabe and Ito 2008); neighbours never share one.
+_BODY_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0))
+_DISC_COLOURS = ((240, 228, 66), (204, 121, 167))
+_PIXEL_MM = 0.6
+_OPACITY = 0.35
+
+
+def colour_of(structure: str) -> tuple[int, int, int]:
+    """The colour of a structure, red, green, blue from 0 to 255; the same in every picture."""
+    palette = _DISC_COLOURS if is_disc(structure) else _BODY_COLOURS
+    return palette[int(rank(structure)) % len(palette)] if structure != "canal" else (153, 153, 153)
+
+
+def save_picture(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, path: Path) -> None:
+    """Write `draw` as PNG, whole or not at all."""
+    with replacing(path, ".png") as temporary:
+        draw(scan, labels, centreline_mm).save(temporary, format="PNG")
+
+
+def draw(scan: Volume, labels: LabelMap, centreline_mm: FloatArray) -> Image.Image:
+    """Draw the plain cut and, beside it, the cut with levels in colour.
+
+    The cut is sagittal and follows the column sideways: each row is taken at the column's own left-right position.
+
+    Parameters
+    ----------
+    scan : Volume
+    labels : LabelMap
+        Same grid.
+    centreline_mm : (n, 3) array
+        RAS+.
+    """
+    image, numbers = curved_sagittal(scan, labels, centreline_mm)
+    low, high = np.percentile(image[image > image.min()], (1, 99.5)) if np.ptp(image) else (0.0, 1.0)
+    grey = (np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) * 255).astype(np.uint8)
+    plain = np.repeat(grey[..., None], 3, axis=2)
+    colours = np.zeros((max(labels.scheme.ids.values()) + 1, 3), dtype=np.uint8)
+    for name, number in labels.scheme.ids.items():
+        colours[number] = colour_of(name)
+    tinted = plain.astype(float)
+    tinted[numbers > 0] = (1 - _OPACITY) * tinted[numbers > 0] + _OPACITY * colours[numbers[numbers > 0]]
+    edges = find_boundaries(numbers, mode="inner")
+    tinted[edges] = colours[numbers[edges]]
+    picture = Image.fromarray(np.hstack([plain, tinted.astype(np.uint8)]))
+    _write_names(picture, numbers, labels, offset=plain.shape[1])
+    return picture
+
+
+def curved_sagittal(
+    scan: Volume, labels: LabelMap, centreline_mm: FloatArray
+) -> tuple[NDArray[np.float32], NDArray[np.unsignedinteger[Any]]]:
+    """Image and labels on the curved cut, rows from head to foot, columns from front to back, pixels of 0.6 mm."""
+    volume, numbers = scan.reoriented("RAS"), labels.reoriented("RAS")
+    points = _cut(volume.grid, volume.grid.to_voxels(centreline_mm))
+    image = ndimage.map_coordinates(volume.data, points, order=1, mode="nearest")
+    return image, ndimage.map_coordinates(numbers.data, points, order=0, mode="nearest")
+
+
+def _cut(grid: Grid, line: FloatArray) -> FloatArray:
+    """Voxel coordinates of the cut's pixels: (3, rows, columns)."""
+    ascending = line[np.argsort(line[:, 2])]
+    _, rear_to_front, foot_to_head = grid.spacing_mm
+    z = np.arange(grid.shape[2] - 1, -0.01, -_PIXEL_MM / foot_to_head)
+    y = np.arange(grid.shape[1] - 1, -0.01, -_PIXEL_MM / rear_to_front)
+    x = np.interp(z, ascending[:, 2], ascending[:, 0])
+    rows, columns = np.meshgrid(z, y, indexing="ij")
+    return np.stack([np.repeat(x[:, None], len(y), axis=1), columns, rows])
+
+
+def _write_names(picture: Image.Image, numbers: NDArray[np.unsignedinteger[Any]], labels: LabelMap, offset: int) -> None:
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=13)
+    for value, name in zip(labels.values, labels.structures, strict=True):
+        rows, columns = np.nonzero(numbers == value)
+        if not len(rows) or name == "canal":
+            continue
+        text = name.replace("sacrum", "S1").replace("-", "/")
+        at = (offset + float(columns.mean()), float(rows.mean()))
+        if is_disc(name):
+            at = (offset + float(columns.min()) - 24, float(rows[columns.argmin()]))
+        pen.text(at, text, fill=(255, 255, 255), font=font, anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0))

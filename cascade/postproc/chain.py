@@ -1,0 +1,179 @@
+"""From loose instances to one chain: bodies in order, the disc below each, the sacrum at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cascade.postproc.instances import Instance
+
+#: An instance whose centroid lies further than this from the centreline is no part of the spine.
+MAX_OFFSET_MM = 28.0
+#: Two bodies (or two discs) that share more than this part of their extent along the spine are pieces of one.
+SAME_LEVEL_OVERLAP = 0.5
+#: Two bodies further apart than this many typical steps have a body missing between them.
+MISSING_BODY_STEPS = 1.6
+
+
+@dataclass(frozen=True)
+class Link:
+    """One level of the chain: a body (None where one must be missing) and the disc below it (None where none was found).
+
+    A level may consist of several instance values that were pieces of one.
+    """
+
+    body: Instance | None
+    disc: Instance | None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The ordered spine, cranial to caudal.
+
+    Parameters
+    ----------
+    links : tuple of Link
+    disc_above : Instance or None
+        A disc above the first body.
+    sacrum : Instance or None
+    merged : mapping of int to int
+        Instance values that are pieces of another, and that other's value.
+    strays : tuple of Instance
+        What was left out.
+    """
+
+    links: tuple[Link, ...]
+    disc_above: Instance | None = None
+    sacrum: Instance | None = None
+    merged: tuple[tuple[int, int], ...] = ()
+    strays: tuple[Instance, ...] = ()
+
+    @property
+    def bodies(self) -> tuple[Instance, ...]:
+        """The bodies that were found, cranial to caudal."""
+        return tuple(link.body for link in self.links if link.body is not None)
+
+
+def build_chain(instances: Iterable[Instance]) -> Chain:
+    """Order instances along the spine; join pieces, leave out strays, and put one disc between two bodies.
+
+    The cost is O(n log n) in the number of instances, but for the few that overlap.
+    """
+    near, strays = _near_the_line(instances)
+    bodies, merged_bodies = _join_pieces([i for i in near if i.kind == "body"])
+    discs, merged_discs = _join_pieces([i for i in near if i.kind == "disc"])
+    sacrum, not_sacrum = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
+    bodies, below = _above_the_sacrum(bodies, sacrum)
+    slots, surplus = _discs_by_gap(discs, bodies, sacrum)
+    links = [Link(body, slots.get(i)) for i, body in enumerate(bodies)]
+    return Chain(
+        tuple(_with_gaps(links)),
+        slots.get(-1),
+        sacrum,
+        (*merged_bodies, *merged_discs),
+        (*strays, *not_sacrum, *below, *surplus),
+    )
+
+
+def _near_the_line(instances: Iterable[Instance]) -> tuple[list[Instance], list[Instance]]:
+    near: list[Instance] = []
+    far: list[Instance] = []
+    for instance in sorted(instances, key=lambda i: (i.position_mm, i.value)):
+        limit = MAX_OFFSET_MM * (2.0 if instance.kind == "sacrum" else 1.0)
+        (near if instance.offset_mm <= limit else far).append(instance)
+    return near, far
+
+
+def _join_pieces(ordered: Sequence[Instance]) -> tuple[list[Instance], list[tuple[int, int]]]:
+    """Join neighbours that lie at the same height into the larger of the two."""
+    joined: list[Instance] = []
+    merged: list[tuple[int, int]] = []
+    for instance in ordered:
+        if joined and _overlap(joined[-1], instance) > SAME_LEVEL_OVERLAP:
+            large, small = sorted((joined[-1], instance), key=lambda i: i.volume_mm3, reverse=True)
+            merged = [(value, large.value if target == small.value else target) for value, target in merged]
+            merged.append((small.value, large.value))
+            joined[-1] = _union(large, small)
+        else:
+            joined.append(instance)
+    return joined, merged
+
+
+def _overlap(a: Instance, b: Instance) -> float:
+    shared = min(a.end_mm, b.end_mm) - max(a.start_mm, b.start_mm)
+    return shared / max(min(a.length_mm, b.length_mm), 1e-6)
+
+
+def _union(large: Instance, small: Instance) -> Instance:
+    weights = np.array([large.volume_mm3, small.volume_mm3])
+    share = weights / weights.sum()
+    x, y, z = share @ np.array([large.centroid_mm, small.centroid_mm])
+    return dataclasses.replace(
+        large,
+        centroid_mm=(float(x), float(y), float(z)),
+        position_mm=float(share @ [large.position_mm, small.position_mm]),
+        start_mm=min(large.start_mm, small.start_mm),
+        end_mm=max(large.end_mm, small.end_mm),
+        volume_mm3=float(weights.sum()),
+        confidence=float(share @ [large.confidence, small.confidence]),
+        touches_border=large.touches_border or small.touches_border,
+    )
+
+
+def _sacrum(candidates: list[Instance], bodies: list[Instance]) -> tuple[Instance | None, list[Instance]]:
+    """The largest sacrum that lies below the middle of the chain; the others are strays."""
+    middle = float(np.median([b.position_mm for b in bodies])) if bodies else -np.inf
+    fit = [c for c in candidates if c.position_mm > middle]
+    best = max(fit, key=lambda c: c.volume_mm3, default=None)
+    return best, [c for c in candidates if c is not best]
+
+
+def _above_the_sacrum(bodies: list[Instance], sacrum: Instance | None) -> tuple[list[Instance], list[Instance]]:
+    if sacrum is None:
+        return bodies, []
+    return [b for b in bodies if b.position_mm < sacrum.position_mm], [b for b in bodies if b.position_mm >= sacrum.position_mm]
+
+
+def _discs_by_gap(discs: list[Instance], bodies: list[Instance], sacrum: Instance | None) -> tuple[dict[int, Instance], list[Instance]]:
+    """Give each gap its largest disc: gap i is below body i, gap -1 above the first; below the last one the nearest disc counts."""
+    positions = [b.position_mm for b in bodies]
+    by_gap: dict[int, list[Instance]] = {}
+    for disc in discs:
+        by_gap.setdefault(int(np.searchsorted(positions, disc.position_mm)) - 1, []).append(disc)
+    slots: dict[int, Instance] = {}
+    surplus: list[Instance] = []
+    for gap, found in by_gap.items():
+        best = _best_disc(gap, found, bodies, sacrum)
+        if best is not None:
+            slots[gap] = best
+        surplus += [disc for disc in found if disc is not best]
+    return slots, surplus
+
+
+def _best_disc(gap: int, found: list[Instance], bodies: list[Instance], sacrum: Instance | None) -> Instance | None:
+    if 0 <= gap < len(bodies) - 1:
+        return max(found, key=lambda d: d.volume_mm3)
+    if not bodies:
+        return None
+    outermost = bodies[0] if gap < 0 else bodies[-1]
+    nearest = min(found, key=lambda d: abs(d.position_mm - outermost.position_mm))
+    if sacrum is not None and gap >= 0 and nearest.position_mm > sacrum.position_mm:
+        return None
+    return nearest if abs(nearest.position_mm - outermost.position_mm) < 1.2 * max(outermost.length_mm, 20.0) else None
+
+
+def _with_gaps(links: list[Link]) -> list[Link]:
+    """Insert empty levels where two bodies are so far apart that others must lie between them."""
+    bodies = [link.body for link in links if link.body is not None]
+    steps = np.diff([b.position_mm for b in bodies])
+    if len(steps) < 2:
+        return links
+    typical = float(np.median(steps))
+    result: list[Link] = []
+    for link, step in zip(links, [*steps, 0.0], strict=True):
+        result.append(link)
+        result += [Link(None, None)] * (max(1, round(step / typical)) - 1 if step > MISSING_BODY_STEPS * typical else 0)
+    return result

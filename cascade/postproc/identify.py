@@ -1,0 +1,185 @@
+"""The third step of the cascade: class probabilities in, named instances out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.errors import NoSpineError
+from cascade.labels import BODIES, SACRUM, disc_below
+from cascade.postproc.chain import Chain, build_chain
+from cascade.postproc.instances import Instance, InstanceMap, SpineLine, find_instances
+from cascade.postproc.naming import ROOM_FOR_A_BODY_MM, Naming, Numbering, ShapeModel, anchored_links, name_chain
+from cascade.volume import FloatArray, Grid
+
+#: Below this probability of the chosen numbering the names are flagged.
+UNCERTAIN_BELOW = 0.9
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning.
+
+    Parameters
+    ----------
+    code : str
+        Stable, for machines.
+    level : str or None
+        The structure that it is about.
+    text : str
+        For people.
+    """
+
+    code: str
+    level: str | None
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Identified:
+    """Named instances.
+
+    Parameters
+    ----------
+    instances : InstanceMap
+    structures : mapping of str to Instance
+        Structure name to instance, cranial to caudal.
+    names : mapping of int to str
+        Every instance value that is part of a named structure.
+    naming : Naming
+    notices : tuple of Notice
+    """
+
+    instances: InstanceMap
+    structures: Mapping[str, Instance]
+    names: Mapping[int, str]
+    naming: Naming
+    notices: tuple[Notice, ...]
+
+
+def identify(
+    probabilities: NDArray[np.float32],
+    classes: tuple[str, ...],
+    grid: Grid,
+    *,
+    centreline_mm: FloatArray,
+    scan_grid: Grid,
+    parameters: Mapping[str, Any],
+    numbering: Numbering | None = None,
+) -> Identified:
+    """Find the vertebral bodies and discs along the centreline and name them.
+
+    Parameters
+    ----------
+    probabilities : array of float32, (classes, x, y, z)
+    classes : tuple of str
+    grid : Grid
+        Of the probabilities, RAS axes.
+    centreline_mm : (n, 3) array
+    scan_grid : Grid
+        Of the whole scan, RAS axes: says where the field of view ends.
+    parameters : mapping
+        The StageSpec's naming parameters; ``shape_model`` is used if present.
+    numbering : Numbering, optional
+
+    Raises
+    ------
+    NoSpineError
+        No vertebral body was found.
+    NumberingError
+        What the user said contradicts what was found.
+    """
+    numbering = numbering or Numbering()
+    line = SpineLine(centreline_mm)
+    field_of_view = _rows_of_view(grid, scan_grid)
+    instances = find_instances(probabilities, classes, grid, line, field_of_view)
+    chain = build_chain(instances.instances)
+    if not chain.bodies:
+        raise NoSpineError("no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view")
+    room_below = _room_below(chain, grid, field_of_view)
+    model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None
+    anchored = anchored_links(chain, numbering, _values_at(numbering, instances, grid))
+    naming = name_chain(chain, room_below, shape_model=model, numbering=numbering, anchored=anchored)
+    structures = dict(_named(chain, naming))
+    names = {instance.value: name for name, instance in structures.items()}
+    names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
+    notices = tuple(_notices(chain, naming, structures, instances, room_below))
+    return Identified(instances, structures, names, naming, notices)
+
+
+def _rows_of_view(grid: Grid, scan_grid: Grid) -> tuple[float, float]:
+    """First and last row of `grid` inside the scan, allowing for one row of rounding."""
+    ends = grid.to_voxels(scan_grid.to_world([[0, 0, -0.5], [0, 0, scan_grid.shape[2] - 0.5]]))[:, 2]
+    return float(ends[0]) + 1.5, float(ends[1]) - 1.5
+
+
+def _room_below(chain: Chain, grid: Grid, field_of_view: tuple[float, float]) -> float:
+    """Height of the field of view below the centre of the last body, less half a body, in mm."""
+    last = chain.bodies[-1]
+    row = float(grid.to_voxels(last.centroid_mm)[2])
+    return (row - field_of_view[0]) * grid.spacing_mm[2] - last.length_mm / 2
+
+
+def _values_at(numbering: Numbering, instances: InstanceMap, grid: Grid) -> dict[str, int]:
+    values = {}
+    for name, point in numbering.anchors.items():
+        voxel = np.rint(grid.to_voxels(point)).astype(int)
+        inside = bool(((voxel >= 0) & (voxel < grid.shape)).all())
+        values[name] = int(instances.values[tuple(voxel)]) if inside else 0
+    return values
+
+
+def _named(chain: Chain, naming: Naming) -> Iterator[tuple[str, Instance]]:
+    """Structure names with their instances, cranial to caudal."""
+    first = naming.names[0]
+    if chain.disc_above is not None and first in BODIES and first != BODIES[0]:
+        above = {"L1": "T13" if naming.variant == "thirteen-thoracic" else "T12"}.get(first, BODIES[BODIES.index(first) - 1])
+        above = "T11" if naming.variant == "eleven-thoracic" and first == "L1" else above
+        yield disc_below(above, first), chain.disc_above
+    following = [*naming.names[1:], SACRUM if naming.variant == "four-lumbar" else None]
+    for link, name, next_name in zip(chain.links, naming.names, following, strict=True):
+        if name is None or link.body is None:
+            continue
+        yield name, link.body
+        if link.disc is not None and name != SACRUM:
+            yield disc_below(name, next_name), link.disc
+    if chain.sacrum is not None and SACRUM not in naming.names:
+        yield SACRUM, chain.sacrum
+
+
+def _notices(
+    chain: Chain, naming: Naming, structures: Mapping[str, Instance], instances: InstanceMap, room_below_mm: float
+) -> Iterator[Notice]:
+    yield from _numbering_notices(naming, structures, room_below_mm)
+    for name, instance in structures.items():
+        if instance.touches_border:
+            yield Notice("cut-by-border", name, f"{name} is cut by the upper or lower end of the field of view")
+        if instance.value in instances.split:
+            yield Notice("body-split", name, f"{name} was fused with a neighbour and has been cut apart")
+    for link, above, below in zip(chain.links, naming.names, naming.names[1:], strict=False):
+        if link.body is None:
+            yield Notice("missing-body", None, "two bodies are so far apart that one between them was not found")
+        elif link.disc is None and above and below:
+            yield Notice("missing-disc", disc_below(above, below), f"no disc was found between {above} and {below}")
+    if chain.strays:
+        kinds = ", ".join(sorted({stray.kind for stray in chain.strays}))
+        yield Notice("stray-component-removed", None, f"{len(chain.strays)} component(s) off the chain were left out ({kinds})")
+
+
+def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float) -> Iterator[Notice]:
+    if SACRUM not in structures and room_below_mm < ROOM_FOR_A_BODY_MM:
+        yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
+    other = ", ".join(name or "?" for name in naming.second_best)
+    if naming.confidence < UNCERTAIN_BELOW:
+        text = f"the levels have a probability of {naming.confidence:.2f}; the next best from the top down: {other}"
+        yield Notice("numbering-uncertain", None, text)
+    if naming.variant == "six-lumbar":
+        yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named")
+    if naming.variant == "four-lumbar":
+        yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named")
+    if naming.variant in ("thirteen-thoracic", "eleven-thoracic", "s1-as-body") or ("L6" in naming.second_best and naming.margin < 3.0):
+        yield Notice("possible-lstv", None, f"a transitional vertebra is possible; the next best from the top down: {other}")

@@ -1,0 +1,251 @@
+"""Connected components of the vertebra, disc and sacrum classes, measured along the spine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from cascade.volume import FloatArray, Grid
+
+KINDS = ("body", "disc", "sacrum")
+#: Components smaller than this are noise; bodies and discs smaller than a share of their median are slivers.
+MIN_VOLUME_MM3 = {"body": 800.0, "disc": 150.0, "sacrum": 800.0}
+MIN_SHARE_OF_MEDIAN = {"body": 0.12, "disc": 0.08, "sacrum": 0.0}
+#: A body longer than this many typical bodies is several bodies.
+FUSED_RATIO = 1.5
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One vertebral body, disc or sacrum.
+
+    Parameters
+    ----------
+    kind : {"body", "disc", "sacrum"}
+    value : int
+        Its value in the instance map.
+    centroid_mm : (3,) tuple of float
+        RAS+.
+    position_mm : float
+        Of the centroid along the centreline, growing from head to foot.
+    start_mm, end_mm : float
+        Extent along the centreline (5th and 95th percentile).
+    offset_mm : float
+        Distance of the centroid from the centreline.
+    volume_mm3 : float
+    confidence : float
+        Mean probability of its class inside it.
+    touches_border : bool
+        Cut by the upper or lower end of the field of view.
+    """
+
+    kind: str
+    value: int
+    centroid_mm: tuple[float, float, float]
+    position_mm: float
+    start_mm: float
+    end_mm: float
+    offset_mm: float
+    volume_mm3: float
+    confidence: float
+    touches_border: bool = False
+
+    @property
+    def length_mm(self) -> float:
+        """Extent along the centreline."""
+        return self.end_mm - self.start_mm
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceMap:
+    """Instances and where they are.
+
+    Parameters
+    ----------
+    values : array of int32, (x, y, z)
+        0 is background.
+    instances : tuple of Instance
+    split : tuple of int
+        Values of bodies that were cut apart from a fused component.
+    """
+
+    values: NDArray[np.int32]
+    instances: tuple[Instance, ...]
+    split: tuple[int, ...] = ()
+
+
+class SpineLine:
+    """The centreline as a ruler: positions along it, distances from it.
+
+    Parameters
+    ----------
+    points_mm : (n, 3) array
+        From head to foot; both ends are extended straight by 150 mm.
+    """
+
+    def __init__(self, points_mm: FloatArray) -> None:
+        points = np.asarray(points_mm, dtype=float)
+        if len(points) < 2:
+            points = np.vstack([points[0] + (0, 0, 1.0), points[0] - (0, 0, 1.0)])
+        reach = min(len(points) - 1, 10)
+        up, down = points[0] - points[reach], points[-1] - points[-1 - reach]
+        points = np.vstack([points[0] + _unit(up) * 150.0, points, points[-1] + _unit(down) * 150.0])
+        lengths = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+        self.position_mm = np.arange(0.0, lengths[-1], 1.0)
+        self.points_mm = np.stack([np.interp(self.position_mm, lengths, points[:, i]) for i in range(3)], axis=1)
+        self._tree = cKDTree(self.points_mm)
+
+    def locate(self, points_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Position along the line and distance from it, in mm, of (n, 3) points."""
+        distance, nearest = self._tree.query(points_mm)
+        return self.position_mm[nearest], distance
+
+    def direction_at(self, position_mm: float, span_mm: float = 30.0) -> FloatArray:
+        """Unit vector along the line, towards the feet, averaged over `span_mm`."""
+        low = np.interp(position_mm - span_mm / 2, self.position_mm, np.arange(len(self.position_mm)))
+        high = np.interp(position_mm + span_mm / 2, self.position_mm, np.arange(len(self.position_mm)))
+        return _unit(self.points_mm[round(float(high))] - self.points_mm[round(float(low))])
+
+
+def find_instances(
+    probabilities: NDArray[np.float32], classes: tuple[str, ...], grid: Grid, line: SpineLine, field_of_view: tuple[float, float]
+) -> InstanceMap:
+    """Split every class into instances; fused bodies are cut apart, noise is dropped.
+
+    Parameters
+    ----------
+    probabilities : array of float32, (classes, x, y, z)
+    classes : tuple of str
+        Which channel is what; ``"body"``, ``"disc"`` and ``"sacrum"`` are used.
+    grid : Grid
+        With the third axis from foot to head.
+    line : SpineLine
+    field_of_view : (2,) tuple of float
+        Lowest and highest row of `grid` that hold image.
+    """
+    winner = probabilities.argmax(axis=0)
+    values = np.zeros(winner.shape, dtype=np.int32)
+    found: list[Instance] = []
+    split: list[int] = []
+    for kind in (k for k in KINDS if k in classes):
+        channel = classes.index(kind)
+        components, _ = ndimage.label(winner == channel)
+        if kind == "body":
+            components, cut = _cut_fused(components, probabilities[classes.index("disc")], grid, line)
+        measured = _measure(components, probabilities[channel], kind, grid, line, field_of_view)
+        for instance in _large_enough(measured, kind):
+            value = len(found) + 1
+            box = _boxes(components)[instance.value]
+            values[box][components[box] == instance.value] = value
+            if kind == "body" and instance.value in cut:
+                split.append(value)
+            found.append(_with_value(instance, value))
+    return InstanceMap(values, tuple(found), tuple(split))
+
+
+def _boxes(components: NDArray[np.int32]) -> dict[int, tuple[slice, ...]]:
+    return {i: box for i, box in enumerate(ndimage.find_objects(components), start=1) if box is not None}
+
+
+def _with_value(instance: Instance, value: int) -> Instance:
+    import dataclasses
+
+    return dataclasses.replace(instance, value=value)
+
+
+def _measure(
+    components: NDArray[np.int32],
+    probability: NDArray[np.float32],
+    kind: str,
+    grid: Grid,
+    line: SpineLine,
+    field_of_view: tuple[float, float],
+) -> list[Instance]:
+    measured = []
+    for value, box in _boxes(components).items():
+        mask = components[box] == value
+        volume = float(mask.sum()) * grid.voxel_mm3
+        if volume < MIN_VOLUME_MM3[kind]:
+            continue
+        voxels = np.argwhere(mask) + [s.start for s in box]
+        points = grid.to_world(voxels)
+        positions, _ = line.locate(points)
+        centroid = points.mean(axis=0)
+        position, offset = line.locate(centroid[None])
+        rows = voxels[:, 2]
+        start, end = np.percentile(positions, (5, 95))
+        measured.append(
+            Instance(
+                kind,
+                value,
+                (float(centroid[0]), float(centroid[1]), float(centroid[2])),
+                float(position[0]),
+                float(start),
+                float(end),
+                float(offset[0]),
+                volume,
+                float(probability[box][mask].mean()),
+                bool(rows.min() <= field_of_view[0] or rows.max() >= field_of_view[1]),
+            )
+        )
+    return measured
+
+
+def _large_enough(instances: list[Instance], kind: str) -> list[Instance]:
+    if not instances:
+        return []
+    typical = float(np.median([i.volume_mm3 for i in instances]))
+    return [i for i in instances if i.volume_mm3 >= MIN_SHARE_OF_MEDIAN[kind] * typical]
+
+
+def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: Grid, line: SpineLine) -> tuple[NDArray[np.int32], set[int]]:
+    """Cut bodies that are much longer than the others where they are thinnest along the spine, counting disc as thin."""
+    boxes = _boxes(components)
+    extents = {}
+    for value, box in boxes.items():
+        mask = components[box] == value
+        if mask.sum() * grid.voxel_mm3 < MIN_VOLUME_MM3["body"]:
+            continue
+        voxels = np.argwhere(mask) + [s.start for s in box]
+        extents[value] = (voxels, line.locate(grid.to_world(voxels))[0])
+    if len(extents) < 2:
+        return components, set()
+    lengths = {value: float(np.ptp(np.percentile(positions, (5, 95)))) for value, (_, positions) in extents.items()}
+    typical = float(np.percentile(list(lengths.values()), 40))
+    result, cut, fresh = components.copy(), set[int](), int(components.max()) + 1
+    for value, (voxels, positions) in extents.items():
+        parts = round(lengths[value] / (typical * 1.2))
+        if lengths[value] < FUSED_RATIO * typical or parts < 2:
+            continue
+        piece = np.searchsorted(_thinnest(positions, voxels, disc, parts), positions)
+        for k in range(1, parts):
+            chosen = voxels[piece == k]
+            result[tuple(chosen.T)] = fresh
+            cut |= {value, fresh}
+            fresh += 1
+    return result, cut
+
+
+def _thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: int) -> list[float]:
+    """Positions of the cuts that make `parts` pieces: near the even ones, where the section is smallest."""
+    edges = np.arange(positions.min(), positions.max() + 2.0, 1.0)
+    likely_disc = disc[tuple(voxels.T)]
+    section = np.histogram(positions, edges, weights=1.0 - np.minimum(1.0, 2.0 * likely_disc))[0]
+    section = ndimage.gaussian_filter1d(section, 1.5)
+    middles = (edges[:-1] + edges[1:]) / 2
+    length = middles[-1] - middles[0]
+    cuts = []
+    for k in range(1, parts):
+        even = middles[0] + length * k / parts
+        near = np.abs(middles - even) <= 0.3 * length / parts
+        cuts.append(float(middles[near][np.argmin(section[near])]))
+    return cuts
+
+
+def _unit(vector: FloatArray) -> FloatArray:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 0 else np.array([0.0, 0.0, -1.0])

@@ -1,0 +1,104 @@
+"""From named instances to labels on the scan's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cascade.labels import LabelScheme
+from cascade.postproc.instances import KINDS, InstanceMap
+from cascade.volume import Grid, LabelMap, label_dtype, resample_array
+
+_CONNECTED = np.ones((3, 3, 3), dtype=bool)
+
+
+def paint(
+    probabilities: NDArray[np.float32],
+    classes: tuple[str, ...],
+    source: Grid,
+    instances: InstanceMap,
+    names: Mapping[int, str],
+    *,
+    target: Grid,
+    scheme: LabelScheme,
+) -> LabelMap:
+    """Label a scan.
+
+    Class probabilities are interpolated to the target grid and the most probable class wins; which instance of that class a
+    voxel belongs to is taken from the nearest voxel. Of every structure only the largest component stays.
+
+    Parameters
+    ----------
+    probabilities : array of float32, (classes, x, y, z)
+    classes : tuple of str
+    source : Grid
+        Of the probabilities; same axes as `target`.
+    instances : InstanceMap
+        On `source`.
+    names : mapping of int to str
+        Structure of each instance value; values without a name are left out.
+    target : Grid
+        Grid of the result.
+    scheme : LabelScheme
+        Must hold every name.
+    """
+    labels: NDArray[np.unsignedinteger[Any]] = np.zeros(target.shape, dtype=label_dtype(scheme))
+    box = _covered(source, target)
+    part = target.cropped(box)
+    winner = _winner(probabilities, source, part)
+    view = labels[box]
+    kind_of = {instance.value: instance.kind for instance in instances.instances}
+    for kind in (k for k in KINDS if k in classes):
+        table = np.zeros(int(instances.values.max()) + 1, dtype=labels.dtype)
+        for value, name in names.items():
+            if kind_of[value] == kind:
+                table[value] = scheme[name]
+        named = _grown(np.take(table, instances.values))
+        nearest = resample_array(named, source, part, order=0)
+        np.copyto(view, nearest, where=(winner == classes.index(kind)) & (nearest > 0))
+    keep_largest_components(view)
+    return LabelMap(labels, target, scheme)
+
+
+def keep_largest_components(labels: NDArray[np.unsignedinteger[Any]]) -> None:
+    """Of every label keep the largest component (voxels that touch at a face, edge or corner), in place."""
+    for value, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        components, count = ndimage.label(labels[box] == value, structure=_CONNECTED)
+        if count > 1:
+            sizes = np.bincount(components.ravel())
+            sizes[0] = 0
+            labels[box][(components > 0) & (components != sizes.argmax())] = 0
+
+
+def _covered(source: Grid, target: Grid) -> tuple[slice, slice, slice]:
+    """The part of `target` that `source` covers."""
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in source.shape])).reshape(3, -1).T
+    voxels = target.to_voxels(source.to_world(corners))
+    low = np.clip(np.floor(voxels.min(axis=0)).astype(int), 0, np.asarray(target.shape) - 1)
+    high = np.clip(np.ceil(voxels.max(axis=0)).astype(int) + 1, low + 1, target.shape)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return x, y, z
+
+
+def _winner(probabilities: NDArray[np.float32], source: Grid, part: Grid) -> NDArray[np.uint8]:
+    best = np.zeros(part.shape, dtype=np.float32)
+    winner = np.zeros(part.shape, dtype=np.uint8)
+    for channel, probability in enumerate(probabilities):
+        here = resample_array(probability, source, part, order=1)
+        better = here > best
+        best[better] = here[better]
+        winner[better] = channel
+    return winner
+
+
+def _grown(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
+    """Let labels grow by two voxels into the background, so that the nearest voxel of an interpolated edge has one."""
+    for _ in range(2):
+        values = np.where(values == 0, ndimage.maximum_filter(values, 3), values)
+    return values

@@ -1,0 +1,69 @@
+"""From a scan to what a network sees: orientation, spacing, intensity. Training and inference share these lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.checkpoints import Normalisation, StageSpec
+from cascade.errors import InputError
+from cascade.volume import Volume
+
+#: Percentiles and moments of larger scans are taken from about this many evenly spaced voxels.
+_SAMPLES = 500_000
+
+
+@dataclass(frozen=True)
+class IntensityScale:
+    """A linear scale of intensities, measured once on the whole scan and applied to any part of it."""
+
+    low: float
+    high: float
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, data: NDArray[np.float32], how: Normalisation) -> IntensityScale:
+        """Measure percentiles, mean and standard deviation of the voxels above air.
+
+        Raises
+        ------
+        InputError
+            The image is constant.
+        """
+        flat = data.ravel()[:: max(1, data.size // _SAMPLES)]
+        tissue = flat[flat > data.min()]
+        if tissue.size == 0:
+            raise InputError("expected an image; every voxel has the same value")
+        low, high = np.percentile(tissue, (how.low_percentile, how.high_percentile))
+        clipped = np.clip(tissue, low, high, dtype=np.float64)
+        tiny = 1e-6 * max(abs(float(low)), abs(float(high)), 1e-6)
+        return cls(float(low), float(high), float(clipped.mean()), max(float(clipped.std()), tiny))
+
+    def apply(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Clip to the percentiles, subtract the mean and divide by the standard deviation."""
+        return ((np.clip(data, self.low, self.high) - self.mean) / self.deviation).astype(np.float32)
+
+
+def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = None) -> Volume:
+    """Bring a scan to the orientation, voxel spacing and intensity scale that a checkpoint was trained for.
+
+    Parameters
+    ----------
+    scan : Volume
+        Finite intensities, any orientation.
+    spec : StageSpec
+    scale : IntensityScale, optional
+        By default measured on `scan`; give that of the whole scan where `scan` is a part.
+
+    Returns
+    -------
+    Volume
+        Axes along ``spec.axcodes``, spacing ``spec.spacing_mm``, normalised intensities.
+    """
+    scale = scale or IntensityScale.of(scan.data, spec.normalisation)
+    oriented = scan.reoriented(spec.axcodes)
+    working = oriented.resampled(oriented.grid.with_spacing(spec.spacing_mm))
+    return Volume(scale.apply(working.data), working.grid)

@@ -1,0 +1,1 @@
+"""Stage 1: where is the spine? One tag for the whole column."""

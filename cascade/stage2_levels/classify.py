@@ -1,0 +1,67 @@
+"""Class probabilities around the spine, from patches placed along its centreline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.checkpoints import Checkpoint
+from cascade.patches import patch_shape_for, predict_at
+from cascade.preprocess import IntensityScale, network_input
+from cascade.volume import FloatArray, Grid, Shape, Volume
+
+#: Room around the column's box, for structures that stage 1 cut short.
+MARGIN_MM = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Tissues:
+    """What stage 2 says of every voxel around the spine.
+
+    Parameters
+    ----------
+    probabilities : array of float32, (classes, x, y, z)
+    grid : Grid
+        RAS axes, stage 2's spacing; a part of the scan's field of view.
+    classes : tuple of str
+    """
+
+    probabilities: NDArray[np.float32]
+    grid: Grid
+    classes: tuple[str, ...]
+
+
+def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint, margin_mm: float = MARGIN_MM) -> Tissues:
+    """Classify the surroundings of a centreline, never the whole scan."""
+    spec = checkpoint.spec
+    oriented = scan.reoriented(spec.axcodes)
+    part = _crop_around(oriented, centreline_mm, np.asarray(spec.patch_shape) * spec.spacing_mm / 2, margin_mm)
+    working = network_input(part, spec, IntensityScale.of(scan.data, spec.normalisation))
+    patch = patch_shape_for(working.grid.shape, spec)
+    starts = starts_along(working.grid, centreline_mm, patch)
+    return Tissues(predict_at(working.data, starts, patch, checkpoint), working.grid, spec.classes)
+
+
+def starts_along(grid: Grid, centreline_mm: FloatArray, patch: Shape) -> list[tuple[int, ...]]:
+    """First voxels of patches centred on the line, half a patch apart along it, shifted into the volume where it is large enough."""
+    line = grid.to_voxels(centreline_mm)
+    length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
+    count = max(1, int(np.ceil(length[-1] / (patch[2] / 2))) + 1) if length[-1] > patch[2] / 4 else 1
+    targets = np.linspace(0, length[-1], count) if count > 1 else np.array([length[-1] / 2])
+    centres = np.stack([np.interp(targets, length, line[:, axis]) for axis in range(3)], axis=1)
+    room = np.asarray(grid.shape) - np.asarray(patch)
+    starts = np.rint(centres - np.asarray(patch) / 2)
+    starts = np.where(room > 0, np.clip(starts, 0, np.maximum(room, 0)), np.floor(room / 2))
+    return [tuple(int(v) for v in start) for start in dict.fromkeys(map(tuple, starts))]
+
+
+def _crop_around(scan: Volume, centreline_mm: FloatArray, half_patch_mm: FloatArray, margin_mm: float) -> Volume:
+    """Cut the part of the scan that patches along the line can see; along the spine add only a margin."""
+    line = scan.grid.to_voxels(centreline_mm)
+    reach = np.array([half_patch_mm[0], half_patch_mm[1], margin_mm]) / scan.grid.spacing_mm
+    low = np.maximum(np.floor(line.min(axis=0) - reach).astype(int), 0)
+    high = np.minimum(np.ceil(line.max(axis=0) + reach).astype(int) + 1, scan.grid.shape)
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return Volume(np.ascontiguousarray(scan.data[x, y, z]), scan.grid.cropped((x, y, z)))

@@ -1,0 +1,48 @@
+"""What stage 2 learns: background, vertebral body, disc, sacrum; from scans that label only some of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.labels import CANAL, SACRUM, is_disc
+from cascade.training.partial import SpineRegions, spine_regions
+from cascade.volume import LabelMap
+
+CLASSES = ("background", "body", "disc", "sacrum")
+_BACKGROUND, _BODY, _DISC, _SACRUM = (np.uint8(1 << i) for i in range(4))
+
+
+def target(labels: LabelMap) -> NDArray[np.uint8]:
+    """Bit masks of allowed classes for a labelled scan, bit i for ``CLASSES[i]``.
+
+    Far from the spine everything is background. Near it, an unlabelled voxel may be whatever this scan does not
+    label there: any disc where no disc is labelled, any body or disc above the highest label; below the lowest one
+    the sacrum, and more vertebrae only if the labels end before L5. The lowest presacral body is labelled in
+    every data set that reaches it, so what lies below it is never a body.
+    """
+    regions = spine_regions(labels)
+    allowed = np.full(labels.grid.shape, _BACKGROUND)
+    allowed[regions.along] |= _unlabelled(regions)
+    allowed[regions.above] |= _BODY | _DISC
+    allowed[regions.below] |= _continuation(regions)
+    for structure in labels.structures:
+        allowed[labels[structure]] = _class_bit(structure)
+    return allowed
+
+
+def _unlabelled(regions: SpineRegions) -> np.uint8:
+    return (np.uint8(0) if regions.has_bodies else _BODY) | (np.uint8(0) if regions.has_discs else _DISC)
+
+
+def _continuation(regions: SpineRegions) -> np.uint8:
+    if not regions.reaches_sacrum:
+        return _BODY | _DISC | _SACRUM
+    sacrum = np.uint8(0) if SACRUM in regions.structures else _SACRUM
+    return sacrum | (np.uint8(0) if regions.has_discs else _DISC)
+
+
+def _class_bit(structure: str) -> np.uint8:
+    if structure == CANAL:
+        return _BACKGROUND
+    return _SACRUM if structure == SACRUM else _DISC if is_disc(structure) else _BODY

@@ -1,0 +1,178 @@
+"""Random patches of a training scan, varied as users' scans vary: geometry, field of view, contrast, coil, resolution, noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges and probabilities; a recipe may set each.
+
+    Parameters
+    ----------
+    rotation_deg, large_rotation_deg : float
+        Largest rotation about each axis, and in one patch of five.
+    scale : float
+        Largest factor of magnification or shrinking.
+    bend_mm : float
+        Largest amplitude of a scoliosis-like sideways or forward wave.
+    cut_probability, tone_probability, invert_probability, bias_probability, slice_probability, blur_probability,
+    noise_probability : float
+        How often a patch gets a cut field of view, another contrast, an inverted one, a bias field, thicker slices, a
+        coarser in-plane resolution, and noise.
+    noise : float
+        Largest standard deviation, in units of the image's own.
+    """
+
+    rotation_deg: float = 10.0
+    large_rotation_deg: float = 25.0
+    scale: float = 1.25
+    bend_mm: float = 8.0
+    cut_probability: float = 0.25
+    tone_probability: float = 0.5
+    invert_probability: float = 0.08
+    bias_probability: float = 0.5
+    slice_probability: float = 0.25
+    blur_probability: float = 0.2
+    noise_probability: float = 0.4
+    noise: float = 0.3
+
+
+def sample_patch(
+    image: Tensor,
+    allowed: Tensor,
+    *,
+    centre: np.ndarray,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    how: Augmentation,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Cut one augmented patch.
+
+    Parameters
+    ----------
+    image : Tensor of float32, (x, y, z)
+        Normalised scan in RAS+ axes.
+    allowed : Tensor of uint8, (x, y, z)
+        Bit masks of allowed classes.
+    centre : (3,) array
+        Voxel around which the patch is taken.
+    shape : (3,) tuple of int
+    spacing_mm : (3,) tuple of float
+    how : Augmentation
+    rng : numpy Generator
+        The only source of randomness.
+
+    Returns
+    -------
+    image : Tensor of float32, (1, *shape)
+    allowed : Tensor of uint8, shape
+        0 outside the scan.
+    """
+    grid = _sampling_grid(image.shape, centre, shape, spacing_mm, how, rng)
+    air = float(image.min())
+    patch = functional.grid_sample((image - air)[None, None], grid, mode="bilinear", align_corners=True)[0, 0] + air
+    mask = functional.grid_sample(allowed[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
+    if rng.random() < how.cut_probability:
+        _cut_field_of_view(patch, mask, air, rng)
+    return _vary_intensity(patch, how, rng)[None], mask
+
+
+def _sampling_grid(
+    size: torch.Size,
+    centre: np.ndarray,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    how: Augmentation,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Where in the scan each patch voxel is taken from, as `grid_sample` wants it: (1, *shape, 3), z first, -1..1."""
+    spacing = np.asarray(spacing_mm)
+    largest = how.large_rotation_deg if rng.random() < 0.2 else how.rotation_deg
+    turn = _rotation(np.deg2rad(rng.uniform(-largest, largest, 3)))
+    zoom = np.exp(rng.uniform(-1, 1) * math.log(how.scale) + rng.uniform(-0.08, 0.08, 3))
+    zoom[0] *= rng.choice([-1, 1])
+    linear = torch.from_numpy((turn * zoom).astype(np.float32))
+    axes = [(torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * float(s) for n, s in zip(shape, spacing, strict=True)]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+    moved = offsets @ linear.T
+    if rng.random() < 0.5:
+        for axis in (0, 1):
+            wave = torch.sin(2 * math.pi * offsets[..., 2] / rng.uniform(100, 300) + rng.uniform(0, 2 * math.pi))
+            moved[..., axis] += rng.uniform(0, how.bend_mm) * wave
+    voxels = moved / torch.from_numpy(spacing.astype(np.float32)) + torch.from_numpy(np.asarray(centre, dtype=np.float32))
+    last = torch.tensor([max(n - 1, 1) for n in size], dtype=torch.float32)
+    return (2 * voxels / last - 1).flip(-1)[None]
+
+
+def _rotation(angles: np.ndarray) -> np.ndarray:
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[[i, i, j, j], [i, j, i, j]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+        matrix = turn @ matrix
+    return matrix
+
+
+def _cut_field_of_view(patch: Tensor, mask: Tensor, air: float, rng: np.random.Generator) -> None:
+    """Let the scan end inside the patch, at the top, the bottom, or either side."""
+    axis = int(rng.choice([0, 1, 2, 2, 2]))
+    length = patch.shape[axis]
+    keep = int(length * rng.uniform(0.5, 0.95))
+    outside = slice(keep, length) if rng.random() < 0.5 else slice(0, length - keep)
+    where = tuple(outside if i == axis else slice(None) for i in range(3))
+    patch[where] = air
+    mask[where] = 0
+
+
+def _vary_intensity(patch: Tensor, how: Augmentation, rng: np.random.Generator) -> Tensor:
+    if rng.random() < how.tone_probability:
+        patch = _other_contrast(patch, how, rng)
+    if rng.random() < how.bias_probability:
+        patch = _bias_field(patch, rng)
+    if rng.random() < how.slice_probability:
+        patch = _coarser(patch, (float(rng.uniform(1.3, 3.2)), 1.0, 1.0))
+    if rng.random() < how.blur_probability:
+        factor = float(rng.uniform(1.1, 1.9))
+        patch = _coarser(patch, (1.0, factor, factor))
+    if rng.random() < how.noise_probability:
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        patch = patch + torch.randn(patch.shape, generator=generator) * float(rng.uniform(0, how.noise))
+    return patch * float(rng.uniform(0.85, 1.15)) + float(rng.uniform(-0.15, 0.15))
+
+
+def _other_contrast(patch: Tensor, how: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Pass the intensities through a random tone curve, sometimes inverted, then back to mean 0 and deviation 1."""
+    low, high = float(patch.min()), float(patch.max())
+    steps = rng.uniform(0.1, 1.0, 6)
+    heights = np.r_[0.0, np.cumsum(steps) / steps.sum()]
+    if rng.random() < how.invert_probability / how.tone_probability:
+        heights = 1 - heights
+    curve = torch.from_numpy(np.interp(np.linspace(0, 1, 256), np.linspace(0, 1, 7), heights).astype(np.float32))
+    toned = curve[((patch - low) / max(high - low, 1e-6) * 255).to(torch.int64)]
+    tissue = toned[patch > low + 0.02 * (high - low)]
+    return (toned - tissue.mean()) / tissue.std().clamp(min=1e-3) if tissue.numel() > 100 else patch
+
+
+def _bias_field(patch: Tensor, rng: np.random.Generator) -> Tensor:
+    """Multiply by a smooth field of up to about a factor of two either way (coil fall-off)."""
+    knots = torch.from_numpy(rng.normal(0, rng.uniform(0.05, 0.4), (1, 1, 3, 4, 4)).astype(np.float32))
+    field = functional.interpolate(knots, size=patch.shape, mode="trilinear", align_corners=True)[0, 0].exp()
+    low = patch.min()
+    return (patch - low) * field + low
+
+
+def _coarser(patch: Tensor, factors: tuple[float, float, float]) -> Tensor:
+    """Average to larger voxels and interpolate back."""
+    x, y, z = (max(2, round(n / f)) for n, f in zip(patch.shape, factors, strict=True))
+    averaged = functional.adaptive_avg_pool3d(patch[None, None], (x, y, z))
+    return functional.interpolate(averaged, size=patch.shape, mode="trilinear", align_corners=False)[0, 0]

@@ -1,0 +1,117 @@
+"""Training cases: a table, or a folder of ``<case>_image`` / ``<case>_labels`` pairs."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cascade.errors import InputError
+from cascade.labels import LabelScheme, get_scheme
+from cascade.nifti import SUFFIXES, read_image, read_label_array
+from cascade.volume import LabelMap, Volume, label_dtype
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled scan.
+
+    Parameters
+    ----------
+    dataset, name, patient, split : str
+    image, labels : Path
+    scheme : LabelScheme
+    """
+
+    dataset: str
+    name: str
+    patient: str
+    split: str
+    image: Path
+    labels: Path
+    scheme: LabelScheme
+
+    def load(self) -> tuple[Volume, LabelMap]:
+        """Read the scan and its labels; label values that the scheme does not know count as unlabelled.
+
+        Raises
+        ------
+        InputError
+            A file cannot be used, or the two are not on the same grid.
+        """
+        volume, _ = read_image(self.image)
+        values, grid = read_label_array(self.labels)
+        if not grid.matches(volume.grid, tol_mm=0.01):
+            raise InputError(f"{self.labels}: expected the grid of {self.image.name}; shape or affine differ")
+        known = np.isin(values, list(self.scheme.ids.values()))
+        data = np.where(known, values, 0).astype(label_dtype(self.scheme))
+        return volume, LabelMap(data, grid, self.scheme)
+
+
+def read_cases(source: Path, split: str | None = None, scheme: str = "verse") -> list[Case]:
+    """List the cases of a table (``cases.tsv`` or the folder that holds it), or of a plain folder of pairs.
+
+    Parameters
+    ----------
+    source : Path
+        A table with the columns ``dataset`` and ``case`` and, if present, ``patient``, ``split`` and ``scheme``; the files are
+        ``<dataset>/<case>_image.nii.gz`` and ``_labels.nii.gz`` beside it, or the same without the data set's folder.
+    split : str, optional
+        Keep only this split. A case without a split belongs to every one.
+    scheme : str
+        Label scheme of tables and folders that do not name one.
+
+    Raises
+    ------
+    InputError
+        There is no table and no pair, or a file that the table names is missing.
+    """
+    table = source / "cases.tsv" if source.is_dir() else source
+    if table.is_file():
+        cases = [_case_of_row(row, table, scheme) for row in _rows(table)]
+    else:
+        cases = [_case_of_image(image, scheme) for image in sorted(source.rglob("*_image.nii*"))]
+    cases = [case for case in cases if split in (None, case.split) or not case.split]
+    if not cases:
+        wanted = f" of split {split!r}" if split else ""
+        raise InputError(f"{source}: expected cases.tsv or pairs <case>_image.nii.gz + <case>_labels.nii.gz{wanted}; found none")
+    for case in cases:
+        for path in (case.image, case.labels):
+            if not path.is_file():
+                raise InputError(f"{path}: expected this file for case {case.name!r} of {source}; there is none")
+    return cases
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    if rows and not {"dataset", "case"} <= set(rows[0]):
+        raise InputError(f"{table}: expected tab-separated columns 'dataset' and 'case'; found {', '.join(map(str, rows[0]))}")
+    return rows
+
+
+def _case_of_row(row: dict[str, str], table: Path, scheme: str) -> Case:
+    dataset, name = row["dataset"], row["case"]
+    folder = table.parent / dataset if (table.parent / dataset).is_dir() else table.parent
+    return Case(
+        dataset,
+        name,
+        row.get("patient") or f"{dataset}-{name}",
+        row.get("split") or "",
+        _existing(folder, f"{name}_image"),
+        _existing(folder, f"{name}_labels"),
+        get_scheme(row.get("scheme") or scheme),
+    )
+
+
+def _case_of_image(image: Path, scheme: str) -> Case:
+    name = image.name.split("_image.nii")[0]
+    labels = _existing(image.parent, f"{name}_labels")
+    return Case(image.parent.name, name, name, "", image, labels, get_scheme(scheme))
+
+
+def _existing(folder: Path, stem: str) -> Path:
+    candidates = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
+    return next((path for path in candidates if path.is_file()), candidates[-1])

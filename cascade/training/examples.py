@@ -1,0 +1,120 @@
+"""Labelled scans, prepared once and held in memory, from which random patches are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cascade.checkpoints import StageSpec
+from cascade.errors import CascadeError, InputError
+from cascade.preprocess import network_input
+from cascade.training.augmentation import sample_patch
+from cascade.training.cases import Case
+from cascade.training.recipe import PatchChoice, Recipe
+from cascade.volume import LabelMap
+
+#: Turns labels on the working grid into bit masks of allowed classes, same shape, uint8.
+Target = Callable[[LabelMap], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prepared case.
+
+    Parameters
+    ----------
+    case : Case
+    image : Tensor of float16, (x, y, z)
+    allowed : Tensor of uint8, (x, y, z)
+    centres : (n, 3) array of int16
+        Voxels of labelled structures, around which patches are taken.
+    """
+
+    case: Case
+    image: Tensor
+    allowed: Tensor
+    centres: NDArray[np.int16]
+
+
+def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> tuple[list[Example], list[str]]:
+    """Load and prepare all cases; return the examples and one line about each case that could not be used.
+
+    Raises
+    ------
+    InputError
+        No case can be used.
+    """
+
+    def attempt(case: Case) -> Example | str:
+        try:
+            return _prepare(case, spec, target)
+        except CascadeError as error:
+            return f"{case.dataset} {case.name}: {error}"
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(attempt, cases))
+    examples = [result for result in results if isinstance(result, Example)]
+    problems = [result for result in results if isinstance(result, str)]
+    if not examples:
+        raise InputError(f"expected at least one usable training case; {'; '.join(problems[:3])}")
+    return examples, problems
+
+
+def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
+    scan, labels = case.load()
+    volume = network_input(scan, spec)
+    allowed = target(labels.reoriented(spec.axcodes).resampled(volume.grid))
+    certain = (allowed & (allowed - 1) == 0) & (allowed > 1)
+    centres = np.argwhere(certain)
+    if not len(centres):
+        raise InputError("expected labelled structures; none is left at the working spacing")
+    keep = np.random.default_rng(0).permutation(len(centres))[:20_000]
+    return Example(case, torch.from_numpy(volume.data).half(), torch.from_numpy(allowed), centres[keep].astype(np.int16))
+
+
+def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+    """Draw the patches of one step; the same step of the same recipe is always the same batch.
+
+    A data set is drawn in proportion to the square root of its number of cases, so that small ones count.
+
+    Returns
+    -------
+    images : Tensor of float32, (batch, 1, x, y, z)
+    allowed : Tensor of uint8, (batch, x, y, z)
+    """
+    rng = np.random.default_rng((recipe.seed, step))
+    choice = recipe.patches[rng.integers(len(recipe.patches))]
+    chosen = rng.choice(len(examples), choice.batch, p=_probabilities(examples))
+    pairs = [_patch(examples[i], choice, recipe, rng) for i in chosen]
+    images, masks = zip(*pairs, strict=True)
+    return torch.stack(images), torch.stack(masks)
+
+
+def _probabilities(examples: Sequence[Example]) -> NDArray[np.float64]:
+    names = [example.case.dataset for example in examples]
+    weights = np.array([names.count(name) ** -0.5 for name in names])
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
+
+
+def _patch(example: Example, choice: PatchChoice, recipe: Recipe, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    size = np.array(example.image.shape)
+    centre = example.centres[rng.integers(len(example.centres))].astype(float)
+    centre += rng.uniform(-1, 1, 3) * recipe.jitter_mm / np.asarray(recipe.spec.spacing_mm)
+    room = np.maximum((size - np.asarray(choice.shape)) / 2, 2.0)
+    centre = np.clip(centre, (size - 1) / 2 - room, (size - 1) / 2 + room)
+    return sample_patch(
+        example.image.float(),
+        example.allowed,
+        centre=centre,
+        shape=choice.shape,
+        spacing_mm=recipe.spec.spacing_mm,
+        how=recipe.augmentation,
+        rng=rng,
+    )

@@ -1,0 +1,193 @@
+"""The training loop: AdamW on a cosine schedule, averaged weights, checkpoints that survive a kill."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cascade.checkpoints import StageSpec, build_network, save_checkpoint
+from cascade.errors import CascadeError
+from cascade.nifti import replacing
+from cascade.training.examples import Example, draw_batch
+from cascade.training.loss import partial_label_loss
+from cascade.training.recipe import Recipe
+
+CHECKPOINT_SECONDS = 180.0
+_WARM_UP_STEPS = 100
+
+#: Called after every step with the step, the number of steps and the loss.
+Progress = Callable[[int, int, float], None]
+
+
+class TrainingError(CascadeError):
+    """Training cannot go on: the loss is no longer a number, or the state does not fit the recipe."""
+
+
+@dataclasses.dataclass
+class Run:
+    """The state of a training run: what a checkpoint holds."""
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+    @classmethod
+    def start(cls, recipe: Recipe, device: str, init: nn.Module | None = None) -> Run:
+        """Begin from random weights, or from those of `init`."""
+        torch.manual_seed(recipe.seed)
+        network = build_network(recipe.spec)
+        if init is not None:
+            network.load_state_dict(init.state_dict())
+        network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return cls(network, copy.deepcopy(network).eval(), optimizer)
+
+    def save(self, path: Path) -> None:
+        """Write the state to `path`, whole or not at all."""
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> None:
+        """Take up the state that `save` wrote.
+
+        Raises
+        ------
+        TrainingError
+            The state belongs to another network.
+        """
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = int(state["step"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise TrainingError(f"{path}: expected the state of a run of this recipe ({error}); train into a new folder") from error
+
+
+def train(
+    examples: Sequence[Example],
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    init: nn.Module | None = None,
+    max_seconds: float = math.inf,
+    progress: Progress | None = None,
+) -> StageSpec:
+    """Train, and leave the averaged weights with their StageSpec in `out`.
+
+    The state is written to ``out/state.pt`` every few minutes and at the end; with `resume` the run goes on from
+    there with the same schedule and the same batches, as if it had never stopped.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+    recipe : Recipe
+    out : Path
+    device : str
+    resume : bool
+    init : nn.Module, optional
+        Weights to start from.
+    max_seconds : float
+        Stop, ready to be resumed, after this time.
+    progress : callable, optional
+
+    Returns
+    -------
+    StageSpec
+        As written beside the weights.
+
+    Raises
+    ------
+    TrainingError
+        The loss became NaN or infinite, or the state to resume from does not fit.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    run = Run.start(recipe, device, init)
+    if resume and (out / "state.pt").is_file():
+        run.load(out / "state.pt")
+    started = saved = time.monotonic()
+    with _Log(out / "log.csv", append=run.step > 0) as log:
+        while run.step < recipe.steps and time.monotonic() - started < max_seconds:
+            loss = _step(run, recipe, *draw_batch(examples, recipe, run.step))
+            log.add(run.step, loss)
+            if progress:
+                progress(run.step, recipe.steps, loss)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                _store(run, recipe, examples, out)
+                saved = time.monotonic()
+    return _store(run, recipe, examples, out)
+
+
+def _step(run: Run, recipe: Recipe, images: Tensor, allowed: Tensor) -> float:
+    device = next(run.network.parameters()).device
+    for group in run.optimizer.param_groups:
+        group["lr"] = recipe.learning_rate * _schedule(run.step, recipe.steps)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        logits = run.network(images.to(device, memory_format=torch.channels_last_3d))
+    loss = partial_label_loss(logits, allowed.to(device))
+    if not torch.isfinite(loss):
+        raise TrainingError(f"the loss is {loss.item()} at step {run.step}; resume from the last state with a lower learning rate")
+    run.optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+    run.optimizer.step()
+    run.step += 1
+    decay = min(recipe.ema, (1 + run.step) / (10 + run.step))
+    with torch.no_grad():
+        for mean, value in zip(run.average.parameters(), run.network.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)
+    return float(loss.detach())
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Factor on the learning rate: linear warm-up, then a cosine from 1 to 0.01."""
+    warm_up = min(1.0, (step + 1) / _WARM_UP_STEPS)
+    return warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / max(steps, 1))))
+
+
+def _store(run: Run, recipe: Recipe, examples: Sequence[Example], out: Path) -> StageSpec:
+    run.save(out / "state.pt")
+    counts: dict[str, int] = {}
+    for example in examples:
+        counts[example.case.dataset] = counts.get(example.case.dataset, 0) + 1
+    training = {"cases": counts, "steps_done": run.step, "recipe": recipe.settings()}
+    return save_checkpoint(run.average, dataclasses.replace(recipe.spec, training=training), out)
+
+
+class _Log:
+    """``log.csv``: step and loss, one line a step."""
+
+    def __init__(self, path: Path, append: bool) -> None:
+        self._stream = path.open("a" if append else "w", newline="")
+        self._writer = csv.writer(self._stream)
+        if not append:
+            self._writer.writerow(["step", "loss"])
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def add(self, step: int, loss: float) -> None:
+        self._writer.writerow([step, f"{loss:.5f}"])
+        if step % 20 == 0:
+            self._stream.flush()

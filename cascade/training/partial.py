@@ -1,0 +1,108 @@
+"""Partly labelled scans: for every voxel, the classes that its label leaves possible.
+
+No public data set labels everything that is visible. A target is therefore not one class a voxel but a bit mask of
+allowed classes: ``1 << c`` where the label says class ``c``, several bits where it leaves a choice, 0 where it says
+nothing at all (outside the scan). What is possible follows from the labels alone: by class (a scan without any
+disc label may show discs along the spine) and by height (above the highest and below the lowest labelled
+structure the spine goes on).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from cascade.errors import InputError
+from cascade.labels import CANAL, SACRUM, is_disc, rank
+from cascade.volume import FloatArray, Grid, LabelMap, resample_array
+
+#: Radius around the line through the structures that holds bodies and discs, with room to spare; it widens by
+#: 1 mm a mm beyond the ends, where the line is only a guess.
+SPINE_RADIUS_MM = 35.0
+_EXTENSION_MM = 150.0
+_COARSE_MM = 4.0
+
+
+@dataclass(frozen=True)
+class SpineRegions:
+    """Where in a labelled scan the spine is labelled, and where it goes on unlabelled.
+
+    Parameters
+    ----------
+    along, above, below : arrays of bool
+        Near the spine between the outermost labelled structures, beyond the upper one, and beyond the lower one.
+    structures : tuple of str
+        The labelled structures, cranial to caudal.
+    """
+
+    along: NDArray[np.bool_]
+    above: NDArray[np.bool_]
+    below: NDArray[np.bool_]
+    structures: tuple[str, ...]
+
+    @property
+    def has_bodies(self) -> bool:
+        """Whether vertebral bodies are labelled."""
+        return any(not is_disc(name) and name != SACRUM for name in self.structures)
+
+    @property
+    def has_discs(self) -> bool:
+        """Whether discs are labelled."""
+        return any(is_disc(name) for name in self.structures)
+
+    @property
+    def reaches_sacrum(self) -> bool:
+        """Whether the lowest labelled structure is the last above the sacrum, or the sacrum itself."""
+        return self.structures[-1] in ("L5", "L6", "L5-S1", "L6-S1", SACRUM)
+
+
+def spine_regions(labels: LabelMap) -> SpineRegions:
+    """Find the labelled part of the spine and its continuations.
+
+    Raises
+    ------
+    InputError
+        Fewer than two structures are labelled.
+    """
+    structures = sorted((name for name in labels.structures if name != CANAL), key=rank)
+    if len(structures) < 2:
+        raise InputError(f"expected at least two labelled vertebrae or discs, found {structures or 'none'}")
+    voxels_mm = [labels.grid.to_world(np.argwhere(labels[name])) for name in structures]
+    line, position = _extended_line(np.array([points.mean(axis=0) for points in voxels_mm]))
+    tree = cKDTree(line)
+    top = _inner_end(position[tree.query(voxels_mm[0])[1]], upward=True)
+    bottom = _inner_end(position[tree.query(voxels_mm[-1])[1]], upward=False)
+    along, radius = _line_coordinates(labels.grid, tree, position)
+    beyond = np.maximum(0.0, np.maximum(top - along, along - bottom))
+    near = radius < SPINE_RADIUS_MM + beyond
+    return SpineRegions(near & (beyond == 0), near & (along < top), near & (along > bottom), tuple(structures))
+
+
+def _extended_line(centroids_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sample the line through the centroids every mm, extended straight at both ends; positions are 0 at the first."""
+    up, down = centroids_mm[0] - centroids_mm[1], centroids_mm[-1] - centroids_mm[-2]
+    knots = np.vstack([centroids_mm[0] + up / np.linalg.norm(up) * _EXTENSION_MM, centroids_mm])
+    knots = np.vstack([knots, centroids_mm[-1] + down / np.linalg.norm(down) * _EXTENSION_MM])
+    lengths = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
+    samples = np.arange(0.0, lengths[-1], 1.0)
+    return np.stack([np.interp(samples, lengths, knots[:, i]) for i in range(3)], axis=1), samples - _EXTENSION_MM
+
+
+def _inner_end(positions: FloatArray, upward: bool) -> float:
+    """Where the outermost structure starts to hide its neighbour: 60 % of the way from its middle to its end."""
+    low, middle, high = np.percentile(positions, (5, 50, 95))
+    return float(middle + 0.6 * ((low if upward else high) - middle))
+
+
+def _line_coordinates(grid: Grid, tree: cKDTree, position: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Position along the line and distance from it, in mm, for every voxel of `grid` (computed coarsely)."""
+    coarse = grid.with_spacing([max(s, _COARSE_MM) for s in grid.spacing_mm])
+    voxels = np.indices(coarse.shape).reshape(3, -1).T
+    distance, nearest = tree.query(coarse.to_world(voxels))
+    return (
+        resample_array(position[nearest].reshape(coarse.shape), coarse, grid, order=1),
+        resample_array(distance.reshape(coarse.shape), coarse, grid, order=1),
+    )

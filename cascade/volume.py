@@ -1,0 +1,263 @@
+"""Voxels that know where they are.
+
+World coordinates are RAS+ millimetres (x to the right, y to the front, z to the head), as in nibabel.
+Other conventions are converted where files are read and written, never here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from nibabel import orientations
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from cascade.errors import InputError, SchemeError
+from cascade.labels import LabelScheme, get_scheme
+
+Shape = tuple[int, int, int]
+FloatArray = NDArray[np.floating[Any]]
+T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A lattice of voxel centres in the world.
+
+    Parameters
+    ----------
+    shape : (3,) tuple of int
+        Voxels along each axis.
+    vox2world : (4, 4) array
+        Affine from voxel indices to RAS+ mm. Must be finite and invertible.
+    """
+
+    shape: Shape
+    vox2world: FloatArray
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.vox2world, dtype=np.float64)
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"expected a shape of three positive lengths, got {shape}")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InputError("expected a finite 4 x 4 affine")
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if (lengths <= 0).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
+            raise InputError("expected an invertible affine with positive spacing; its axes are zero or parallel")
+        affine.setflags(write=False)
+        object.__setattr__(self, "vox2world", affine)
+        object.__setattr__(self, "shape", shape)
+
+    @cached_property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along each axis, in mm."""
+        x, y, z = np.linalg.norm(self.vox2world[:3, :3], axis=0)
+        return float(x), float(y), float(z)
+
+    @cached_property
+    def axcodes(self) -> str:
+        """Closest anatomical direction of each axis, for example ``"RAS"``."""
+        return "".join(orientations.aff2axcodes(self.vox2world))
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of one voxel in mm3."""
+        return float(abs(np.linalg.det(self.vox2world[:3, :3])))
+
+    @property
+    def si_axis(self) -> int:
+        """The axis that runs closest to the cranio-caudal direction."""
+        return next(i for i, code in enumerate(self.axcodes) if code in "SI")
+
+    def matches(self, other: Grid, tol_mm: float = 1e-3) -> bool:
+        """Tell whether every voxel centre of both grids agrees to within `tol_mm`."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
+        return bool(np.abs(self.to_world(corners) - other.to_world(corners)).max() <= tol_mm)
+
+    def to_world(self, voxels: ArrayLike) -> FloatArray:
+        """Convert (..., 3) voxel indices to (..., 3) RAS+ mm."""
+        return np.asarray(voxels) @ self.vox2world[:3, :3].T + self.vox2world[:3, 3]
+
+    def to_voxels(self, points_mm: ArrayLike) -> FloatArray:
+        """Convert (..., 3) RAS+ mm to (..., 3) fractional voxel indices."""
+        return (np.asarray(points_mm) - self.vox2world[:3, 3]) @ np.linalg.inv(self.vox2world[:3, :3]).T
+
+    def reoriented(self, axcodes: str) -> Grid:
+        """Permute and flip the axes so that they run along `axcodes`; the voxel centres stay where they are."""
+        transform = _orientation_change(self.axcodes, axcodes)
+        shape = [0, 0, 0]
+        for axis, (target, _) in enumerate(transform.astype(int)):
+            shape[target] = self.shape[axis]
+        affine = self.vox2world @ orientations.inv_ornt_aff(transform, self.shape)
+        return Grid((shape[0], shape[1], shape[2]), affine)
+
+    def with_spacing(self, spacing_mm: Sequence[float]) -> Grid:
+        """Cover the same field of view, corner to corner, with another voxel spacing (rounded up to whole voxels)."""
+        zoom = np.asarray(spacing_mm, dtype=float) / self.spacing_mm
+        shape = np.maximum(1, np.ceil(np.asarray(self.shape) / zoom - 1e-3).astype(int))
+        affine = self.vox2world.copy()
+        affine[:3, :3] = self.vox2world[:3, :3] * zoom
+        affine[:3, 3] = self.to_world((np.asarray(self.shape) - 1) / 2) - affine[:3, :3] @ ((shape - 1) / 2)
+        return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+    def cropped(self, box: tuple[slice, slice, slice]) -> Grid:
+        """Return the grid of ``data[box]``; the slices must have plain starts and stops."""
+        affine = self.vox2world.copy()
+        affine[:3, 3] = self.to_world([s.start for s in box])
+        shape = [s.stop - s.start for s in box]
+        return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def _orientation_change(source: str, target: str) -> NDArray[np.float64]:
+    change = orientations.ornt_transform(orientations.axcodes2ornt(source), orientations.axcodes2ornt(target))
+    return np.asarray(change, dtype=float)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scalar image.
+
+    Parameters
+    ----------
+    data : array of float32, shape = grid.shape
+    grid : Grid
+    """
+
+    data: NDArray[np.float32]
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        _check_shape(self.data, self.grid)
+
+    def reoriented(self, axcodes: str) -> Volume:
+        """Store the same image with axes along `axcodes`."""
+        return Volume(reorient(self.data, self.grid.axcodes, axcodes), self.grid.reoriented(axcodes))
+
+    def resampled(self, grid: Grid) -> Volume:
+        """Interpolate linearly onto `grid`, after smoothing where the new spacing is much coarser; 0 outside."""
+        coarser = np.asarray(grid.spacing_mm) / np.take(self.grid.spacing_mm, _matching_axes(self.grid, grid))
+        sigma = np.zeros(3)
+        sigma[_matching_axes(self.grid, grid)] = np.where(coarser > 1.5, 0.35 * coarser, 0.0)
+        data = ndimage.gaussian_filter(self.data, sigma, mode="nearest") if sigma.any() else self.data
+        return Volume(resample_array(data, self.grid, grid, order=1), grid)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Integer labels with a scheme that says what they mean.
+
+    Parameters
+    ----------
+    data : array of uint8 or uint16, shape = grid.shape
+        0 is background; every other value must be in the scheme.
+    grid : Grid
+    scheme : LabelScheme
+
+    Raises
+    ------
+    SchemeError
+        A value is not in the scheme.
+    """
+
+    data: NDArray[np.unsignedinteger[Any]]
+    grid: Grid
+    scheme: LabelScheme
+
+    def __post_init__(self) -> None:
+        _check_shape(self.data, self.grid)
+        strangers = set(self.values) - set(self.scheme.ids.values())
+        if strangers:
+            raise SchemeError(f"values {sorted(strangers)} are not in the label scheme {self.scheme.name!r}")
+
+    @cached_property
+    def values(self) -> tuple[int, ...]:
+        """The label values present, ascending, without background."""
+        return tuple(int(v) for v in np.flatnonzero(np.bincount(self.data.ravel())) if v)
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """The names of the structures present, by ascending value."""
+        return tuple(self.scheme.structure(value) for value in self.values)
+
+    def __getitem__(self, structure: str) -> NDArray[np.bool_]:
+        """Boolean array of one structure, all False if it is not there."""
+        return np.asarray(self.data == self.scheme[structure])
+
+    def reoriented(self, axcodes: str) -> LabelMap:
+        """Store the same labels with axes along `axcodes`."""
+        data = reorient(self.data, self.grid.axcodes, axcodes)
+        return LabelMap(data, self.grid.reoriented(axcodes), self.scheme)
+
+    def resampled(self, grid: Grid) -> LabelMap:
+        """Take the nearest label onto `grid`; background outside."""
+        return LabelMap(resample_array(self.data, self.grid, grid, order=0), grid, self.scheme)
+
+    def to_scheme(self, scheme: str | LabelScheme, lost: Literal["raise", "drop"] = "raise") -> LabelMap:
+        """Renumber into another scheme.
+
+        Parameters
+        ----------
+        scheme : str or LabelScheme
+        lost : {"raise", "drop"}
+            What to do with structures that `scheme` has no number for.
+
+        Raises
+        ------
+        SchemeError
+            `lost` is ``"raise"`` and a structure has no number there.
+        """
+        target = get_scheme(scheme).for_chain(self.structures)
+        missing = [name for name in self.structures if name not in target]
+        if missing and lost == "raise":
+            raise SchemeError(f"label scheme {target.name!r} has no {', '.join(missing)}; use lost='drop' to leave them out")
+        table = np.zeros(max(self.values, default=0) + 1, dtype=label_dtype(target))
+        for value, name in zip(self.values, self.structures, strict=True):
+            if name in target:
+                table[value] = target[name]
+        return LabelMap(table[self.data], self.grid, target)
+
+
+def label_dtype(scheme: LabelScheme) -> type[np.unsignedinteger[Any]]:
+    """The smallest unsigned type that holds every id of `scheme`."""
+    return np.uint8 if max(scheme.ids.values()) < 256 else np.uint16
+
+
+def reorient(data: NDArray[T], source: str, target: str) -> NDArray[T]:
+    """Permute and flip `data` from axes along `source` to axes along `target`."""
+    return np.ascontiguousarray(orientations.apply_orientation(data, _orientation_change(source, target)))
+
+
+def resample_array(data: NDArray[T], source: Grid, target: Grid, order: int) -> NDArray[T]:
+    """Sample `data` on another grid: order 1 for images and probabilities, 0 for labels; 0 outside.
+
+    Up to one voxel beyond the outermost centres the edge value holds, so that the first and last slices keep their
+    full thickness.
+    """
+    matrix = np.linalg.inv(source.vox2world) @ target.vox2world
+    linear, offset = matrix[:3, :3], matrix[:3, 3]
+    axis_aligned = np.allclose(linear, np.diag(np.diag(linear)), atol=1e-6)
+    padded = np.pad(data, 1, mode="edge")
+    result: NDArray[T] = ndimage.affine_transform(
+        padded, np.diag(linear).copy() if axis_aligned else linear, offset + 1, target.shape, order=order, mode="constant"
+    )
+    return result
+
+
+def _matching_axes(source: Grid, target: Grid) -> list[int]:
+    """For each axis of `target` the axis of `source` that runs closest to it."""
+    cosines = np.abs(np.linalg.inv(source.vox2world[:3, :3]) @ target.vox2world[:3, :3])
+    scaled = cosines * np.asarray(source.spacing_mm)[:, None]
+    best = [int(i) for i in scaled.argmax(axis=0)]
+    return best if len(set(best)) == 3 else [0, 1, 2]
+
+
+def _check_shape(data: NDArray[Any], grid: Grid) -> None:
+    if data.shape != grid.shape:
+        raise InputError(f"expected data of shape {grid.shape} as its grid says, got {data.shape}")

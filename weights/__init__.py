@@ -1,0 +1,1 @@
+"""Trained weights with their StageSpecs; the model card is README.md."""
