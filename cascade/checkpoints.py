@@ -7,7 +7,6 @@ the JSON. Weights are never unpickled, and are used only if their sha256 is the 
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -109,8 +108,9 @@ class Checkpoint:
 
 
 def packaged_weights() -> Path:
-    """Return the folder of the weights that come with `cascade`."""
-    return Path(str(importlib.resources.files("cascade.weights")))
+    """Return the folder of the weights that come with `cascade`: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / "weights" if (package / "weights").is_dir() else package.parent / "weights"
 
 
 def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu") -> Checkpoint:

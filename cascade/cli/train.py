@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time, ready for --resume")
     parser.add_argument("--resume", action="store_true", help="go on from the state in OUT")
     parser.add_argument("--init", type=Path, metavar="DIR", help="start from the weights in this folder")
+    parser.add_argument(
+        "--teacher", type=Path, metavar="DIR", help="self-training: stage 2 weights whose sure answers fill what the labels leave open"
+    )
+    parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: the recipe's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
@@ -63,17 +68,23 @@ def _train(options: argparse.Namespace) -> int:
     from cascade.training.examples import prepare_examples
     from cascade.training.loop import train
     from cascade.training.recipe import Recipe
+    from cascade.training.selftraining import answer_open_questions
     from cascade.training.stages import STAGES
 
     if options.threads:
         torch.set_num_threads(options.threads)
     stage = STAGES[options.stage]
-    recipe = Recipe.read(options.recipe or stage.recipe, steps=options.steps)
+    recipe = Recipe.read(options.recipe or stage.recipe, steps=options.steps, learning_rate=options.learning_rate)
     cases = read_cases(options.data, options.split, options.scheme)
     console.say(f"preparing {len(cases)} cases ...")
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)
     for problem in problems:
         console.warn(options.data, "case-not-used", problem)
+    if options.teacher:
+        console.say("asking the teacher what the labels leave open ...")
+        examples = answer_open_questions(examples, load_checkpoint(recipe.spec.stage, options.teacher))
+    naming = stage.naming(example.case.load_labels() for example in examples)
+    recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     init = load_checkpoint(recipe.spec.stage, options.init).network if options.init else None
     device = choose_device(options.device)
     spec = train(

@@ -9,6 +9,7 @@ Costs are negative log likelihoods (nats).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -74,44 +75,50 @@ class Numbering:
 
 @dataclass(frozen=True)
 class ShapeModel:
-    """A normal distribution of how spines bend and how far their bodies are apart.
+    """A normal distribution of how spines bend and how far their bodies are apart, counted from the sacrum upwards.
 
     Parameters
     ----------
-    steps : tuple of str
-        Steps between neighbouring bodies, for example ``"L4-L5"``, cranial to caudal.
     mean : (2 n,) array
         Tilt of each step in the sagittal plane in degrees (positive where the spine runs backwards on its way down),
-        then length of each step in mm.
+        then length of each step in mm. Step 0 leads from the lowest presacral body to S1, step 1 to the lowest
+        presacral body, and so on upwards.
     covariance : (2 n, 2 n) array
         Between subjects.
     """
 
-    steps: tuple[str, ...]
     mean: FloatArray
     covariance: FloatArray
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> ShapeModel:
         """Build from the ``shape_model`` of a StageSpec's naming parameters."""
-        return cls(tuple(parameters["steps"]), np.array(parameters["mean"]), np.array(parameters["covariance"]))
+        return cls(np.array(parameters["mean"]), np.array(parameters["covariance"]))
 
-    def cost(self, names: Sequence[str | None], centroids_mm: Sequence[FloatArray | None]) -> float:
-        """Negative log likelihood of the chain's shape if its bodies had these names (steps that it knows only)."""
-        chosen, values = [], []
-        for above, below, start, end in zip(names, names[1:], centroids_mm, centroids_mm[1:], strict=False):
-            step = f"{above}-{'S1' if below == SACRUM else below}"
-            if step in self.steps and start is not None and end is not None:
-                chosen.append(self.steps.index(step))
+    def cost(self, last: int, centroids_mm: Sequence[FloatArray | None]) -> float:
+        """Negative log likelihood of a chain's shape.
+
+        Parameters
+        ----------
+        last : int
+            What its last body is: 0 the lowest presacral one, 1 the one above, -1 S1.
+        centroids_mm : sequence of (3,) array or None
+            From head to foot.
+        """
+        count = len(self.mean) // 2
+        steps, values = [], []
+        for i, (start, end) in enumerate(itertools.pairwise(centroids_mm)):
+            step = last + len(centroids_mm) - 1 - i
+            if start is not None and end is not None and step < count:
+                steps.append(step)
                 values.append(step_shape(start, end))
-        if not chosen:
+        if not steps:
             return 0.0
-        index = [*chosen, *(i + len(self.steps) for i in chosen)]
+        index = [*steps, *(step + count for step in steps)]
         difference = np.array(values).T.ravel() - self.mean[index]
         covariance = self.covariance[np.ix_(index, index)]
         _, log_determinant = np.linalg.slogdet(covariance)
-        nats = 0.5 * (difference @ np.linalg.solve(covariance, difference) + log_determinant)
-        return float(nats / np.sqrt(len(chosen)))
+        return float(0.5 * (difference @ np.linalg.solve(covariance, difference) + log_determinant))
 
 
 def step_shape(start_mm: FloatArray, end_mm: FloatArray) -> tuple[float, float]:
@@ -175,19 +182,20 @@ def name_chain(
     numbering, anchored = numbering or Numbering(), anchored or {}
     centroids = [None if link.body is None else np.array(link.body.centroid_mm) for link in chain.links]
     weighed: list[tuple[float, str, tuple[str, ...]]] = []
-    for variant, names in _sequences(len(chain.links), chain, numbering):
+    for variant, names, last in _sequences(len(chain.links), chain, numbering):
         if not _agrees(names, numbering, anchored):
             continue
         cost = _end_cost(names[-1], variant, chain, room_below_mm)
         cost += 0.0 if numbering.count is not None and variant.endswith("lumbar") else _RARITY[variant]
-        cost += shape_model.cost(names, centroids) if shape_model else 0.0
+        cost += shape_model.cost(last, centroids) if shape_model else 0.0
         weighed.append((cost, variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
     return _choose(sorted(weighed), chain)
 
 
-def _sequences(length: int, chain: Chain, numbering: Numbering) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _sequences(length: int, chain: Chain, numbering: Numbering) -> Iterator[tuple[str, tuple[str, ...], int]]:
+    """All windows of all spines: what is unusual, the names, and how many bodies of that spine lie below the last one."""
     for variant, (spine, telling) in _SPINES.items():
         if variant == "s1-as-body" and chain.sacrum is not None:
             continue
@@ -197,7 +205,7 @@ def _sequences(length: int, chain: Chain, numbering: Numbering) -> Iterator[tupl
             names = spine[start : start + length]
             ends_low_enough = variant != "four-lumbar" or names[-1] == "L4"
             if set(telling) <= set(names) and ends_low_enough:
-                yield variant, names
+                yield variant, names, len(spine) - start - length - (variant == "s1-as-body")
 
 
 def _agrees(names: Sequence[str], numbering: Numbering, anchored: Mapping[int, str]) -> bool:

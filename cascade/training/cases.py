@@ -34,7 +34,7 @@ class Case:
     scheme: LabelScheme
 
     def load(self) -> tuple[Volume, LabelMap]:
-        """Read the scan and its labels; label values that the scheme does not know count as unlabelled.
+        """Read the scan and its labels.
 
         Raises
         ------
@@ -42,12 +42,16 @@ class Case:
             A file cannot be used, or the two are not on the same grid.
         """
         volume, _ = read_image(self.image)
-        values, grid = read_label_array(self.labels)
-        if not grid.matches(volume.grid, tol_mm=0.01):
+        labels = self.load_labels()
+        if not labels.grid.matches(volume.grid, tol_mm=0.01):
             raise InputError(f"{self.labels}: expected the grid of {self.image.name}; shape or affine differ")
+        return volume, labels
+
+    def load_labels(self) -> LabelMap:
+        """Read the labels alone; values that the scheme does not know count as unlabelled."""
+        values, grid = read_label_array(self.labels)
         known = np.isin(values, list(self.scheme.ids.values()))
-        data = np.where(known, values, 0).astype(label_dtype(self.scheme))
-        return volume, LabelMap(data, grid, self.scheme)
+        return LabelMap(np.where(known, values, 0).astype(label_dtype(self.scheme)), grid, self.scheme)
 
 
 def read_cases(source: Path, split: str | None = None, scheme: str = "verse") -> list[Case]:

@@ -1,0 +1,73 @@
+"""Self-training: let a trained stage 2 answer what the labels leave open, where it is sure and the answer makes sense.
+
+A target's open questions are the voxels with several allowed classes (an unlabelled disc between labelled bodies,
+the sacrum below L5, the vertebrae above the highest label). A network trained on all data sets together has seen
+each of these structures somewhere. Its answer is taken over only where it is confident, within the allowed
+classes, and forms a component of a plausible size; everything else stays open.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cascade.checkpoints import Checkpoint
+from cascade.patches import patch_shape_for, predict_at, tiles
+from cascade.training.examples import Example
+
+#: Probability from which an answer counts, for structures and for background.
+SURE, SURE_BACKGROUND = 0.85, 0.95
+#: Plausible sizes in ml by class name; a cut structure may be smaller, then it stays open.
+PLAUSIBLE_ML = {"body": (5.0, 80.0), "disc": (1.0, 35.0), "sacrum": (3.0, 60.0)}
+
+
+def answer_open_questions(examples: Sequence[Example], teacher: Checkpoint) -> list[Example]:
+    """Return the examples with the teacher's sure answers filled into their targets."""
+    return [_answered(example, teacher) for example in examples]
+
+
+def _answered(example: Example, teacher: Checkpoint) -> Example:
+    allowed = example.allowed.numpy()
+    image = example.image.float().numpy()
+    patch = patch_shape_for(image.shape, teacher.spec)
+    probabilities = predict_at(image, tiles(image.shape, patch), patch, teacher)
+    return dataclasses.replace(example, allowed=torch.from_numpy(fill_in(allowed, probabilities, teacher)))
+
+
+def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], teacher: Checkpoint) -> NDArray[np.uint8]:
+    """Replace open bit masks by single classes where the teacher is sure.
+
+    Parameters
+    ----------
+    allowed : array of uint8, (x, y, z)
+        Bit masks of allowed classes.
+    probabilities : array of float32, (classes, x, y, z)
+    teacher : Checkpoint
+        For its classes and voxel size.
+
+    Returns
+    -------
+    array of uint8, (x, y, z)
+        A single class where there was one before, and never one that was not allowed.
+    """
+    spec, result = teacher.spec, allowed.copy()
+    voxel_ml = float(np.prod(spec.spacing_mm)) / 1000
+    is_open = (allowed & (allowed - 1)) != 0
+    for channel, name in enumerate(spec.classes):
+        bit = np.uint8(1 << channel)
+        candidate = is_open & ((allowed & bit) > 0) & (probabilities[channel] > (SURE if channel else SURE_BACKGROUND))
+        result[_plausible(candidate, PLAUSIBLE_ML[name], voxel_ml) if channel else candidate] = bit
+    return result
+
+
+def _plausible(candidate: NDArray[np.bool_], limits_ml: tuple[float, float], voxel_ml: float) -> NDArray[np.bool_]:
+    components, _ = ndimage.label(candidate)
+    volumes = np.bincount(components.ravel()) * voxel_ml
+    keep = (volumes >= limits_ml[0]) & (volumes <= limits_ml[1])
+    keep[0] = False
+    return np.asarray(keep[components])
