@@ -12,8 +12,9 @@ from cascade.patches import patch_shape_for, predict_at
 from cascade.preprocess import IntensityScale, network_input
 from cascade.volume import FloatArray, Grid, Shape, Volume
 
-#: Room around the column's box, for structures that stage 1 cut short.
-MARGIN_MM = 30.0
+#: Room beyond the ends of the centreline, for structures that stage 1 cut short, and to its left and right: half a
+#: lumbar vertebra is about 25 mm wide.
+MARGIN_MM, HALF_WIDTH_MM = 30.0, 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +34,21 @@ class Tissues:
     classes: tuple[str, ...]
 
 
-def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint, margin_mm: float = MARGIN_MM) -> Tissues:
-    """Classify the surroundings of a centreline, never the whole scan."""
+def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) -> Tissues:
+    """Classify the surroundings of a centreline, never the whole scan.
+
+    Parameters
+    ----------
+    scan : Volume
+    centreline_mm : (n, 3) array
+        RAS+, from head to foot.
+    checkpoint : Checkpoint
+        Of stage 2.
+    """
     spec = checkpoint.spec
     oriented = scan.reoriented(spec.axcodes)
-    part = _crop_around(oriented, centreline_mm, np.asarray(spec.patch_shape) * spec.spacing_mm / 2, margin_mm)
+    half_patch_mm = spec.patch_shape[1] * spec.spacing_mm[1] / 2
+    part = _crop_around(oriented, centreline_mm, np.array([HALF_WIDTH_MM, half_patch_mm, MARGIN_MM]))
     working = network_input(part, spec, IntensityScale.of(scan.data, spec.normalisation))
     patch = patch_shape_for(working.grid.shape, spec)
     starts = starts_along(working.grid, centreline_mm, patch)
@@ -57,10 +68,10 @@ def starts_along(grid: Grid, centreline_mm: FloatArray, patch: Shape) -> list[tu
     return [tuple(int(v) for v in start) for start in dict.fromkeys(map(tuple, starts))]
 
 
-def _crop_around(scan: Volume, centreline_mm: FloatArray, half_patch_mm: FloatArray, margin_mm: float) -> Volume:
-    """Cut the part of the scan that patches along the line can see; along the spine add only a margin."""
+def _crop_around(scan: Volume, centreline_mm: FloatArray, reach_mm: FloatArray) -> Volume:
+    """Cut the part of the scan within `reach_mm` of the line, along each axis."""
     line = scan.grid.to_voxels(centreline_mm)
-    reach = np.array([half_patch_mm[0], half_patch_mm[1], margin_mm]) / scan.grid.spacing_mm
+    reach = reach_mm / scan.grid.spacing_mm
     low = np.maximum(np.floor(line.min(axis=0) - reach).astype(int), 0)
     high = np.minimum(np.ceil(line.max(axis=0) + reach).astype(int) + 1, scan.grid.shape)
     x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
