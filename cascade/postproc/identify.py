@@ -107,7 +107,8 @@ def identify(
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
-    notices = tuple(_notices(chain, naming, structures, instances, room_below))
+    last = max(i for i, name in enumerate(naming.names) if name)
+    notices = tuple(_notices(chain, naming, structures, instances, room_below[last]))
     return Identified(instances, structures, names, naming, notices)
 
 
@@ -117,11 +118,13 @@ def _rows_of_view(grid: Grid, scan_grid: Grid) -> tuple[float, float]:
     return float(ends[0]) + 1.5, float(ends[1]) - 1.5
 
 
-def _room_below(chain: Chain, grid: Grid, field_of_view: tuple[float, float]) -> float:
-    """Height of the field of view below the centre of the last body, less half a body, in mm."""
-    last = chain.bodies[-1]
-    row = float(grid.to_voxels(last.centroid_mm)[2])
-    return (row - field_of_view[0]) * grid.spacing_mm[2] - last.length_mm / 2
+def _room_below(chain: Chain, grid: Grid, field_of_view: tuple[float, float]) -> list[float]:
+    """For each link the height of the field of view below its body, in mm (0 where no body was found)."""
+    rooms = []
+    for body in (link.body for link in chain.links):
+        row = float(grid.to_voxels(body.centroid_mm)[2]) if body else 0.0
+        rooms.append((row - field_of_view[0]) * grid.spacing_mm[2] - body.length_mm / 2 if body else 0.0)
+    return rooms
 
 
 def _values_at(numbering: Numbering, instances: InstanceMap, grid: Grid) -> dict[str, int]:
@@ -135,8 +138,8 @@ def _values_at(numbering: Numbering, instances: InstanceMap, grid: Grid) -> dict
 
 def _named(chain: Chain, naming: Naming) -> Iterator[tuple[str, Instance]]:
     """Structure names with their instances, cranial to caudal."""
-    first = naming.names[0]
-    if chain.disc_above is not None and first in BODIES and first != BODIES[0]:
+    first = next(name for name in naming.names if name)
+    if chain.disc_above is not None and first in BODIES and first != BODIES[0] and first == naming.names[0]:
         above = {"L1": "T13" if naming.variant == "thirteen-thoracic" else "T12"}.get(first, BODIES[BODIES.index(first) - 1])
         above = "T11" if naming.variant == "eleven-thoracic" and first == "L1" else above
         yield disc_below(above, first), chain.disc_above
@@ -165,9 +168,11 @@ def _notices(
             yield Notice("missing-body", None, "two bodies are so far apart that one between them was not found")
         elif link.disc is None and above and below:
             yield Notice("missing-disc", disc_below(above, below), f"no disc was found between {above} and {below}")
-    if chain.strays:
-        kinds = ", ".join(sorted({stray.kind for stray in chain.strays}))
-        yield Notice("stray-component-removed", None, f"{len(chain.strays)} component(s) off the chain were left out ({kinds})")
+    ghosts = [link.body for link, name in zip(chain.links, naming.names, strict=True) if link.body is not None and name is None]
+    strays = (*chain.strays, *ghosts)
+    if strays:
+        kinds = ", ".join(sorted({stray.kind for stray in strays}))
+        yield Notice("stray-component-removed", None, f"{len(strays)} component(s) off the chain were left out ({kinds})")
 
 
 def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float) -> Iterator[Notice]:

@@ -15,8 +15,10 @@ KINDS = ("body", "disc", "sacrum")
 #: Components smaller than this are noise; bodies and discs smaller than a share of their median are slivers.
 MIN_VOLUME_MM3 = {"body": 800.0, "disc": 150.0, "sacrum": 800.0}
 MIN_SHARE_OF_MEDIAN = {"body": 0.12, "disc": 0.08, "sacrum": 0.0}
-#: A body longer than this many typical bodies is several bodies.
-FUSED_RATIO = 1.5
+#: The centreline may end this far before the last body's centre.
+BEYOND_MM = 25.0
+#: A body longer than this many typical bodies is several bodies; no lumbar body is typically longer than this.
+FUSED_RATIO, MAX_TYPICAL_MM = 1.5, 30.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Instance:
     start_mm, end_mm : float
         Extent along the centreline (5th and 95th percentile).
     offset_mm : float
-        Distance of the centroid from the centreline.
+        Distance of the centroid from the centreline, or from the place one body beyond its end.
     volume_mm3 : float
     confidence : float
         Mean probability of its class inside it.
@@ -85,6 +87,11 @@ class SpineLine:
     ----------
     points_mm : (n, 3) array
         From head to foot; both ends are extended straight by 150 mm.
+
+    Attributes
+    ----------
+    ends_mm : (2,) tuple of float
+        Positions of the first and last of the given points.
     """
 
     def __init__(self, points_mm: FloatArray) -> None:
@@ -97,6 +104,7 @@ class SpineLine:
         lengths = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
         self.position_mm = np.arange(0.0, lengths[-1], 1.0)
         self.points_mm = np.stack([np.interp(self.position_mm, lengths, points[:, i]) for i in range(3)], axis=1)
+        self.ends_mm = (150.0, float(lengths[-1]) - 150.0)
         self._tree = cKDTree(self.points_mm)
 
     def locate(self, points_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -175,7 +183,8 @@ def _measure(
         points = grid.to_world(voxels)
         positions, _ = line.locate(points)
         centroid = points.mean(axis=0)
-        position, offset = line.locate(centroid[None])
+        (position,), (aside,) = line.locate(centroid[None])
+        beyond = max(line.ends_mm[0] - position, position - line.ends_mm[1], 0.0)
         rows = voxels[:, 2]
         start, end = np.percentile(positions, (5, 95))
         measured.append(
@@ -183,10 +192,10 @@ def _measure(
                 kind,
                 value,
                 (float(centroid[0]), float(centroid[1]), float(centroid[2])),
-                float(position[0]),
+                float(position),
                 float(start),
                 float(end),
-                float(offset[0]),
+                float(np.hypot(aside, max(0.0, beyond - BEYOND_MM))),
                 volume,
                 float(probability[box][mask].mean()),
                 bool(rows.min() <= field_of_view[0] or rows.max() >= field_of_view[1]),
@@ -212,10 +221,10 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
             continue
         voxels = np.argwhere(mask) + [s.start for s in box]
         extents[value] = (voxels, line.locate(grid.to_world(voxels))[0])
-    if len(extents) < 2:
+    if not extents:
         return components, set()
     lengths = {value: float(np.ptp(np.percentile(positions, (5, 95)))) for value, (_, positions) in extents.items()}
-    typical = float(np.percentile(list(lengths.values()), 40))
+    typical = min(float(np.percentile(list(lengths.values()), 40)), MAX_TYPICAL_MM)
     result, cut, fresh = components.copy(), set[int](), int(components.max()) + 1
     for value, (voxels, positions) in extents.items():
         parts = round(lengths[value] / (typical * 1.2))

@@ -41,6 +41,8 @@ _RARITY = MappingProxyType(
 #: Cost of a last body that is not the lowest presacral one although the sacrum is seen below it, or although
 #: the field of view goes on below it; and of one that is although it is cut off there.
 _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
+#: Cost of a body that is none: its step may point anywhere (360 degrees) and have any length (up to 100 mm), and it is rare.
+_GHOST = float(np.log(360.0) + np.log(100.0)) + 2.0
 #: Room for one more level below the last body, in mm.
 ROOM_FOR_A_BODY_MM = 45.0
 
@@ -118,7 +120,8 @@ class ShapeModel:
         difference = np.array(values).T.ravel() - self.mean[index]
         covariance = self.covariance[np.ix_(index, index)]
         _, log_determinant = np.linalg.slogdet(covariance)
-        return float(0.5 * (difference @ np.linalg.solve(covariance, difference) + log_determinant))
+        constant = len(index) * np.log(2 * np.pi)
+        return float(0.5 * (difference @ np.linalg.solve(covariance, difference) + log_determinant + constant))
 
 
 def step_shape(start_mm: FloatArray, end_mm: FloatArray) -> tuple[float, float]:
@@ -154,20 +157,20 @@ class Naming:
 
 def name_chain(
     chain: Chain,
-    room_below_mm: float,
+    room_below_mm: Sequence[float],
     *,
     shape_model: ShapeModel | None = None,
     numbering: Numbering | None = None,
     anchored: Mapping[int, str] | None = None,
 ) -> Naming:
-    """Choose the names of a chain.
+    """Choose the names of a chain, leaving out bodies at its ends that are none.
 
     Parameters
     ----------
     chain : Chain
         With at least one body.
-    room_below_mm : float
-        Field of view below the last body.
+    room_below_mm : sequence of float
+        For each link the field of view below its body.
     shape_model : ShapeModel, optional
     numbering : Numbering, optional
         Sequences that contradict it are out.
@@ -180,21 +183,36 @@ def name_chain(
         No sequence fits what the user said.
     """
     numbering, anchored = numbering or Numbering(), anchored or {}
-    centroids = [None if link.body is None else np.array(link.body.centroid_mm) for link in chain.links]
-    weighed: list[tuple[float, str, tuple[str, ...]]] = []
-    for variant, names, last in _sequences(len(chain.links), chain, numbering):
-        if not _agrees(names, numbering, anchored):
-            continue
-        cost = _end_cost(names[-1], variant, chain, room_below_mm)
-        cost += 0.0 if numbering.count is not None and variant.endswith("lumbar") else _RARITY[variant]
-        cost += shape_model.cost(last, centroids) if shape_model else 0.0
-        weighed.append((cost, variant, names))
+    weighed: list[tuple[float, str, tuple[str | None, ...]]] = []
+    for first, stop in _kept_parts(chain):
+        ghosts = len(chain.bodies) - sum(link.body is not None for link in chain.links[first:stop])
+        bodies = [link.body for link in chain.links[first:stop]]
+        centroids = [None if body is None or body.touches_border else np.array(body.centroid_mm) for body in bodies]
+        shape_costs: dict[int, float] = {}
+        for variant, window, last in _windows(stop - first, chain, numbering):
+            names = (None,) * first + window + (None,) * (len(chain.links) - stop)
+            if not _agrees(names, window, numbering, anchored):
+                continue
+            if shape_model and last not in shape_costs:
+                shape_costs[last] = shape_model.cost(last, centroids)
+            cost = ghosts * _GHOST + shape_costs.get(last, 0.0) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
+            asked_for = numbering.count is not None and variant.endswith("lumbar")
+            weighed.append((cost + (0.0 if asked_for else _RARITY[variant]), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
-    return _choose(sorted(weighed), chain)
+    return _choose(sorted(weighed, key=lambda item: item[0]), chain)
 
 
-def _sequences(length: int, chain: Chain, numbering: Numbering) -> Iterator[tuple[str, tuple[str, ...], int]]:
+def _kept_parts(chain: Chain) -> Iterator[tuple[int, int]]:
+    """First and past-the-last link of the chain without up to one body at its top and up to two at its bottom."""
+    there = [i for i, link in enumerate(chain.links) if link.body is not None]
+    for above, below in itertools.product(range(2), range(3)):
+        kept = there[above : len(there) - below]
+        if kept and len(kept) >= (2 if above + below else 1):
+            yield kept[0], kept[-1] + 1
+
+
+def _windows(length: int, chain: Chain, numbering: Numbering) -> Iterator[tuple[str, tuple[str, ...], int]]:
     """All windows of all spines: what is unusual, the names, and how many bodies of that spine lie below the last one."""
     for variant, (spine, telling) in _SPINES.items():
         if variant == "s1-as-body" and chain.sacrum is not None:
@@ -208,58 +226,62 @@ def _sequences(length: int, chain: Chain, numbering: Numbering) -> Iterator[tupl
                 yield variant, names, len(spine) - start - length - (variant == "s1-as-body")
 
 
-def _agrees(names: Sequence[str], numbering: Numbering, anchored: Mapping[int, str]) -> bool:
-    vertebrae = [name for name in names if name != SACRUM]
+def _agrees(names: Sequence[str | None], window: Sequence[str], numbering: Numbering, anchored: Mapping[int, str]) -> bool:
+    vertebrae = [name for name in window if name != SACRUM]
     lumbar = {4: "L4", 5: "L5", 6: "L6"}.get(numbering.count or 0)
     lowest, count_fits = vertebrae[-1] if vertebrae else SACRUM, True
-    if lumbar is not None:
-        count_fits = BODIES.index(lowest) <= BODIES.index(lumbar) if lowest in BODIES else True
+    if lumbar is not None and lowest in BODIES:
+        count_fits = BODIES.index(lowest) <= BODIES.index(lumbar)
     return (
         count_fits
         and numbering.lowest in (None, lowest)
-        and numbering.highest in (None, names[0])
+        and numbering.highest in (None, window[0])
         and all(names[i] == name for i, name in anchored.items())
     )
 
 
-def _end_cost(last: str, variant: str, chain: Chain, room_below_mm: float) -> float:
-    """How well the name of the last body goes with what is seen below it."""
-    is_last = last == SACRUM or (last == "L5" and variant != "six-lumbar") or last == "L6" or variant == "four-lumbar"
-    if chain.sacrum is not None and _adjoins(chain):
-        return 0.0 if is_last else _NOT_LAST_ABOVE_SACRUM
+def _end_cost(last: int, chain: Chain, index: int, room_below_mm: float) -> float:
+    """How well the place of the last body (0 = lowest presacral, -1 = S1) goes with what is seen below it."""
+    if _adjoins_sacrum(chain, index):
+        return 0.0 if last == 0 else _NOT_LAST_ABOVE_SACRUM
     if room_below_mm > ROOM_FOR_A_BODY_MM:
-        return 0.0 if is_last else _NOT_LAST_WITH_ROOM
-    return 0.0 if last == "L5" else _NOT_L5_BY_DEFAULT
+        return 0.0 if last <= 0 else _NOT_LAST_WITH_ROOM
+    return 0.0 if last <= 0 else _NOT_L5_BY_DEFAULT
 
 
-def _adjoins(chain: Chain) -> bool:
-    """Whether the sacrum follows the last body, with no room for another one between them."""
-    bodies = chain.bodies
-    if chain.sacrum is None or not bodies:
+def _adjoins_sacrum(chain: Chain, index: int) -> bool:
+    """Whether the sacrum follows the body of this link, with no room for another one between them."""
+    body = chain.links[index].body
+    if chain.sacrum is None or body is None:
         return False
-    steps = np.diff([b.position_mm for b in bodies])
+    steps = np.diff([b.position_mm for b in chain.bodies])
     typical = float(np.median(steps)) if len(steps) else 35.0
-    return chain.sacrum.position_mm - bodies[-1].position_mm < 1.7 * typical
+    return chain.sacrum.position_mm - body.position_mm < 1.7 * typical
 
 
-def _choose(weighed: Sequence[tuple[float, str, tuple[str, ...]]], chain: Chain) -> Naming:
+def _choose(weighed: Sequence[tuple[float, str, tuple[str | None, ...]]], chain: Chain) -> Naming:
+    """The best sequence, its probability among all, and the best one that gives some body another name."""
     found = [link.body is not None for link in chain.links]
     costs = np.array([cost for cost, _, _ in weighed])
     posterior = np.exp(costs[0] - costs)
-    posterior /= posterior.sum()
     best = weighed[0][2]
-    second = next((i for i, (_, _, names) in enumerate(weighed) if names != best), None)
-    margin = float(costs[second] - costs[0]) if second is not None else float("inf")
+    others = [i for i, (_, _, names) in enumerate(weighed) if _differ(best, names)]
+    margin = float(costs[others[0]] - costs[0]) if others else float("inf")
     return Naming(
         _only_found(best, found),
         weighed[0][1],
-        float(posterior[0]),
-        () if second is None else _only_found(weighed[second][2], found),
+        float(1 - posterior[others].sum() / posterior.sum()),
+        _only_found(weighed[others[0]][2], found) if others else (),
         margin,
     )
 
 
-def _only_found(names: Sequence[str], found: Sequence[bool]) -> tuple[str | None, ...]:
+def _differ(a: Sequence[str | None], b: Sequence[str | None]) -> bool:
+    """Whether two sequences name some body differently (leaving one out is no other name)."""
+    return any(x != y for x, y in zip(a, b, strict=True) if x is not None and y is not None)
+
+
+def _only_found(names: Sequence[str | None], found: Sequence[bool]) -> tuple[str | None, ...]:
     return tuple(name if there else None for name, there in zip(names, found, strict=True))
 
 

@@ -20,7 +20,7 @@ from cascade.checkpoints import Checkpoint
 from cascade.patches import patch_shape_for, predict_at, tiles
 from cascade.training.examples import Example
 
-#: Probability from which an answer counts, for structures and for background.
+#: Probability, given the allowed classes, from which an answer counts, for structures and for background.
 SURE, SURE_BACKGROUND = 0.85, 0.95
 #: Plausible sizes in ml by class name; a cut structure may be smaller, then it stays open.
 PLAUSIBLE_ML = {"body": (5.0, 80.0), "disc": (1.0, 35.0), "sacrum": (3.0, 60.0)}
@@ -42,6 +42,9 @@ def _answered(example: Example, teacher: Checkpoint) -> Example:
 def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], teacher: Checkpoint) -> NDArray[np.uint8]:
     """Replace open bit masks by single classes where the teacher is sure.
 
+    What is certain of the labels corrects the teacher: its probabilities are taken given the allowed classes, and
+    below the lowest presacral body, where no body can be, what looks like one is the sacrum.
+
     Parameters
     ----------
     allowed : array of uint8, (x, y, z)
@@ -58,16 +61,33 @@ def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], teac
     spec, result = teacher.spec, allowed.copy()
     voxel_ml = float(np.prod(spec.spacing_mm)) / 1000
     is_open = (allowed & (allowed - 1)) != 0
+    given = _given_allowed(allowed, probabilities, spec.classes)
     for channel, name in enumerate(spec.classes):
-        bit = np.uint8(1 << channel)
-        candidate = is_open & ((allowed & bit) > 0) & (probabilities[channel] > (SURE if channel else SURE_BACKGROUND))
-        result[_plausible(candidate, PLAUSIBLE_ML[name], voxel_ml) if channel else candidate] = bit
+        candidate = is_open & (given[channel] > (SURE if channel else SURE_BACKGROUND))
+        if channel:
+            candidate = _plausible(candidate, PLAUSIBLE_ML[name], voxel_ml, only_uppermost=name == "sacrum")
+        result[candidate] = 1 << channel
     return result
 
 
-def _plausible(candidate: NDArray[np.bool_], limits_ml: tuple[float, float], voxel_ml: float) -> NDArray[np.bool_]:
+def _given_allowed(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> NDArray[np.float32]:
+    """Probabilities given the allowed classes; body counts as sacrum where only the sacrum is allowed."""
+    body, sacrum = classes.index("body"), classes.index("sacrum")
+    given = probabilities.copy()
+    is_sacrum = ((allowed >> sacrum) & 1 == 1) & ((allowed >> body) & 1 == 0)
+    given[sacrum][is_sacrum] += given[body][is_sacrum]
+    for channel in range(len(classes)):
+        given[channel][(allowed >> channel) & 1 == 0] = 0.0
+    return given / np.maximum(given.sum(axis=0), 1e-6)
+
+
+def _plausible(candidate: NDArray[np.bool_], limits_ml: tuple[float, float], voxel_ml: float, only_uppermost: bool) -> NDArray[np.bool_]:
     components, _ = ndimage.label(candidate)
     volumes = np.bincount(components.ravel()) * voxel_ml
     keep = (volumes >= limits_ml[0]) & (volumes <= limits_ml[1])
     keep[0] = False
+    if only_uppermost and keep.any():
+        tops = {i + 1: box[2].stop for i, box in enumerate(ndimage.find_objects(components)) if keep[i + 1]}
+        keep[:] = False
+        keep[max(tops, key=lambda value: tops[value])] = True
     return np.asarray(keep[components])
