@@ -186,7 +186,7 @@ def _grid(image: Nifti1Image, shape: tuple[int, ...], path: Path) -> Grid:
 
 def _stated_spacing(image: Nifti1Image, path: Path) -> NDArray[np.float64]:
     """Return the spacing as it is in the file: nibabel mends zero and negative values when it loads a header."""
-    with ImageOpener(path) as stream:
+    with ImageOpener(os.fspath(path)) as stream:
         header = type(image.header).from_fileobj(stream, check=False)
     return np.asarray(header["pixdim"][1:4], dtype=float)
 
