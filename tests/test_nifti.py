@@ -238,7 +238,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("name", ["l.nrrd", "l", "nii", "l.nii.bz2"])
     def test_another_suffix_is_refused(self, tmp_path: Path, name: str) -> None:
-        with pytest.raises(OutputError, match="ends in .nii or .nii.gz"):
+        with pytest.raises(OutputError, match=r"ends in \.nii or \.nii\.gz"):
             write_labels(five_levels(Grid(SHAPE, AFFINE)), tmp_path / name)
         assert not list(tmp_path.iterdir())
 
