@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from cascade.volume import LabelMap, Volume
 from tests import synthetic
 
-settings.register_profile("cascade", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+_COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("cascade", max_examples=25, **_COMMON)
+settings.register_profile("quick", max_examples=4, phases=[Phase.explicit, Phase.generate], **_COMMON)
+settings.register_profile("thorough", max_examples=300, **_COMMON)
 settings.load_profile("cascade")
 
 

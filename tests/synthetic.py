@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from cascade.checkpoints import Normalisation, StageSpec, build_network, save_checkpoint
-from cascade.labels import CANAL, SACRUM, is_disc
+from cascade.labels import CANAL, SACRUM, VERSE, is_disc
 from cascade.phantom import PhantomSpec, render
 from cascade.postproc.identify import Identified, identify
 from cascade.postproc.paint import paint
@@ -75,7 +75,7 @@ class Column:
 
     @property
     def grid(self) -> Grid:
-        spacing = np.array([4.0, 3.0, 2.0])
+        spacing = np.array([6.0, 5.0, 3.0])
         extent = np.array([110.0, 110.0, 30.0 + self.length_mm + self.room_below_mm])
         shape = np.ceil(extent / spacing).astype(int)
         affine = np.diag([*spacing, 1.0])
@@ -95,7 +95,9 @@ class Column:
     def classes(self) -> NDArray[np.uint8]:
         """The class of every voxel of `grid`."""
         grid = self.grid
-        x, y, z = np.moveaxis(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)), -1, 0)
+        origin, spacing = grid.vox2world[:3, 3], grid.spacing_mm
+        x, y, z = np.ogrid[tuple(slice(n) for n in grid.shape)]
+        x, y, z = (origin[i] + spacing[i] * index for i, index in enumerate((x, y, z)))
         centre_x, centre_y = self.path(z)
         inside = (x - centre_x) ** 2 + (y - centre_y) ** 2 < self.radius_mm**2
         result = np.zeros(grid.shape, dtype=np.uint8)
@@ -103,14 +105,14 @@ class Column:
             here = inside & (z <= self.top_mm - upper) & (z > self.top_mm - lower)
             if kind == "body":
                 if i in self.halved_bodies:
-                    here &= np.abs(x - centre_x) > 4.5
+                    here &= np.abs(x - centre_x) > 5.5
                 result[here] = BACKGROUND if i in self.missing_bodies else BODY
             elif kind == "gap":
                 result[here] = BODY if i in self.fused_gaps else BACKGROUND if i in self.missing_discs else DISC
             else:
                 result[here] = SACRAL
         for blob in self.blobs:
-            ball = np.linalg.norm(np.stack([x, y, z]) - np.reshape(blob.centre_mm, (3, 1, 1, 1)), axis=0) < blob.radius_mm
+            ball = sum((axis - c) ** 2 for axis, c in zip((x, y, z), blob.centre_mm, strict=True)) < blob.radius_mm**2
             result[ball] = blob.kind
         return result
 
@@ -132,8 +134,6 @@ def identified(column: Column, **options: Any) -> Identified:
 
 def painted(column: Column, found: Identified, target: Grid | None = None, **options: Any) -> LabelMap:
     """Paint a named column."""
-    from cascade.labels import VERSE
-
     names = {value: name for value, name in found.names.items() if name in VERSE}
     return paint(
         column.probabilities(), CLASSES, column.grid, found.instances, names, target=target or column.grid, scheme=VERSE, **options

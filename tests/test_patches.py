@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_tiles_overlap_by_half_and_stay_inside(length: int) -> None:
     starts = sorted({z for _, _, z in tiles((64, 64, length), (64, 64, 64))})
     assert starts[0] == 0
     assert starts[-1] == length - 64
-    assert all(b - a <= 33 for a, b in zip(starts, starts[1:], strict=False))
+    assert all(b - a <= 33 for a, b in itertools.pairwise(starts))
 
 
 def test_a_scan_that_fits_is_one_tile() -> None:
