@@ -143,6 +143,8 @@ class Naming:
         The next sequence that names a body differently; empty if there is none.
     margin : float
         Its cost above the best, in nats.
+    sequence : tuple of str
+        The names with those of the bodies that were not found.
     """
 
     names: tuple[str | None, ...]
@@ -150,6 +152,7 @@ class Naming:
     confidence: float
     second_best: tuple[str | None, ...]
     margin: float
+    sequence: tuple[str, ...] = ()
 
 
 def name_chain(
@@ -256,6 +259,7 @@ def _choose(weighed: Sequence[tuple[float, str, tuple[str, ...]]], chain: Chain)
         float(posterior[0]),
         () if second is None else _only_found(weighed[second][2], found),
         margin,
+        tuple(best),
     )
 
 
