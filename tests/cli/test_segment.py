@@ -334,7 +334,7 @@ class TestResults:
         assert set(np.unique(np.asarray(labels.dataobj))) == {0, *CASCADE.ids.values()}
         content = json.loads(outputs[1].read_text())
         assert content["input"] == str(good)
-        assert [level["name"] for level in content["levels"]][0] == "L1"
+        assert content["levels"][0]["name"] == "L1"
         with Image.open(outputs[2]) as picture:
             assert picture.format == "PNG"
         assert capfd.readouterr().out == f"{outputs[0]}\tL1 L1-L2 L2 L2-L3 L3 L3-L4 L4 L4-L5 L5\n"

@@ -159,7 +159,7 @@ def test_a_missing_body_moves_no_disc(column: Column, data: st.DataObject) -> No
     lost = data.draw(st.integers(1, len(column.heights_mm) - 2))
     whole, faulty = named(column), named(Column(**{**vars(column), "missing_bodies": frozenset({lost})}))
     discs = {name: _place(i) for name, i in whole.structures.items() if is_disc(name)}
-    assert {name: _place(i) for name, i in faulty.structures.items() if is_disc(name)}.items() <= discs.items()
+    assert {name: _place(i) for name, i in faulty.structures.items() if is_disc(name)} == discs
 
 
 @given(columns(faults=False, fewest=4), st.data())
@@ -185,7 +185,7 @@ def test_two_halves_of_one_body_are_one_level(column: Column, data: st.DataObjec
 @given(columns(faults=False, fewest=3), st.sampled_from([BODY, DISC, SACRAL]), st.booleans())
 def test_ghosts_away_from_the_spine_are_left_out(column: Column, kind: int, left: bool) -> None:
     straight = Column(**{**vars(column), "sway_mm": (0.0, 0.0)})
-    ghost = Blob(kind, (-44.0 if left else 44.0, 44.0, 0.0), 9.0)
+    ghost = Blob(kind, (-43.0 if left else 43.0, 43.0, 0.0), 12.0)
     whole, haunted = named(straight), named(Column(**{**vars(straight), "blobs": (ghost,)}))
     assert {n: i.centroid_mm for n, i in haunted.structures.items()} == {n: i.centroid_mm for n, i in whole.structures.items()}
     assert "stray-component-removed" in {notice.code for notice in haunted.notices}
