@@ -137,6 +137,10 @@ def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are() -> N
         choose_device("abacus")
 
 
+def test_the_packaged_weights_are_found_whatever_is_installed() -> None:
+    assert (packaged_weights() / "__init__.py").is_file()
+
+
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_packaged_weights_are_whole(stage: str) -> None:
