@@ -108,9 +108,9 @@ class Checkpoint:
 
 
 def packaged_weights() -> Path:
-    """Return the folder of the weights that come with `cascade`: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    return package / "weights" if (package / "weights").is_dir() else package.parent / "weights"
+    """Return the folder of the weights that come with `cascade`: inside the installed package, beside it in a source tree."""
+    inside = Path(__file__).with_name("weights")
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "weights"
 
 
 def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu") -> Checkpoint:

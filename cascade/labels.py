@@ -108,17 +108,22 @@ class LabelScheme:
         >>> SPIDER.for_chain(["L4", "L5", "L6"])["L5"], SPIDER.for_chain(["L4", "sacrum"])["L4"]
         (2, 1)
         """
-        present = set(structures)
         if not self.from_below:
             return self
-        shift = 1 if "L6" in present else -1 if SACRUM in present and "L5" not in present and "L4" in present else 0
-        if not shift:
-            return self
-        order = ["L6", *(name for name in self.ids if not is_disc(name) and name != CANAL)]
-        start = 0 if shift > 0 else 2
-        ids = {body: n for n, body in enumerate(order[start:], start=1)}
+        there = [body for body in reversed(BODIES) if body not in _absent(set(structures))]
+        ids = {body: n for n, body in enumerate(there, start=1)}
         ids |= {disc_below(body): 200 + n for body, n in ids.items()} | {CANAL: self.ids[CANAL]}
-        return LabelScheme(self.name, ids, self.source, from_below=True)
+        return self if ids == self.ids else LabelScheme(self.name, ids, self.source, from_below=True)
+
+
+def _absent(present: set[str]) -> set[str]:
+    """Vertebrae that this spine does not have; one that is merely out of view is not absent."""
+    absent = {"T13", "L6"} - present
+    if "T11-L1" in present:
+        absent.add("T12")
+    if {SACRUM, "L4"} <= present and "L5" not in present:
+        absent.add("L5")
+    return absent
 
 
 def _numbered(bodies: Iterable[str], numbers: Iterable[int]) -> dict[str, int]:
@@ -171,7 +176,8 @@ TOTALSPINESEG = LabelScheme(
     _numbered(_span("T1", "T12"), range(21, 33))
     | _numbered(_span("L1", "L5"), range(41, 46))
     | {"L6": 46, SACRUM: 50, CANAL: 2}
-    | _numbered(_discs("T1", "T12"), range(80, 92))
+    | _numbered(_discs("T1", "T11"), range(72, 83))
+    | {"T12-L1": 91}
     | _numbered(_discs("L1", "L4"), range(92, 96))
     | {"L5-S1": 100},
     "TotalSpineSeg label table, step 2 output",

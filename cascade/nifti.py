@@ -15,7 +15,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
+from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -148,7 +150,8 @@ def _open(path: Path) -> Nifti1Image:
     if not path.is_file():
         raise InputError(f"{path}: expected a file; {'it is a folder' if path.is_dir() else 'there is no such file'}")
     try:
-        image = nib.load(path)
+        with LoggingOutputSuppressor():
+            image = nib.load(path)
     except (ImageFileError, HeaderDataError, ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it cannot be read as one ({_first_line(error)})") from error
     if not isinstance(image, Nifti1Image):
@@ -172,13 +175,20 @@ def _scalar_data(image: Nifti1Image, path: Path) -> NDArray[Any]:
 
 
 def _grid(image: Nifti1Image, shape: tuple[int, ...], path: Path) -> Grid:
-    zooms = np.asarray(image.header["pixdim"][1:4], dtype=float)
+    zooms = _stated_spacing(image, path)
     if not np.isfinite(zooms).all() or (zooms <= 0).any():
         raise InputError(f"{path}: expected a positive voxel spacing; the header says {zooms.tolist()} mm")
     try:
         return Grid((shape[0], shape[1], shape[2]), image.affine)
     except InputError as error:
         raise InputError(f"{path}: {error}; correct the header's sform or qform") from None
+
+
+def _stated_spacing(image: Nifti1Image, path: Path) -> NDArray[np.float64]:
+    """Return the spacing as it is in the file: nibabel mends zero and negative values when it loads a header."""
+    with ImageOpener(os.fspath(path)) as stream:
+        header = type(image.header).from_fileobj(stream, check=False)
+    return np.asarray(header["pixdim"][1:4], dtype=float)
 
 
 def _form_notes(image: Nifti1Image) -> tuple[tuple[str, str], ...]:

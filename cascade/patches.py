@@ -18,12 +18,16 @@ _SIGMA = 0.18
 def patch_shape_for(shape: Shape, spec: StageSpec) -> Shape:
     """The patch that the spec asks for, cut down to the scan (in multiples of the network's stride): no work on air.
 
+    Along the last axis it has at least two strides, as networks that normalise over space need more than one voxel
+    at their coarsest level.
+
     >>> from types import SimpleNamespace as Spec
     >>> patch_shape_for((35, 312, 312), Spec(patch_shape=(128, 128, 128), stride=(16, 32, 32)))
     (48, 128, 128)
     """
     x, y, z = (
-        min(largest, -(-length // stride) * stride) for length, largest, stride in zip(shape, spec.patch_shape, spec.stride, strict=True)
+        min(largest, max(-(-length // stride), least) * stride)
+        for length, largest, stride, least in zip(shape, spec.patch_shape, spec.stride, (1, 1, 2), strict=True)
     )
     return x, y, z
 

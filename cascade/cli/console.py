@@ -26,6 +26,14 @@ def warn(file: Path | str, code: str, text: str) -> None:
     say(f"cascade: warning: {file}: {code}: {_one_line(text)}")
 
 
+def positive(text: str) -> int:
+    """Parse an option's value as a whole number from 1; argparse turns the error into exit status 2."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def run(command: Callable[[], int]) -> int:
     """Call `command`; turn errors that are not bugs into one line and an exit status."""
     try:

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         help="exit 1 if a scan has a warning (of these comma-separated codes); outputs are written",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where the networks run (default: auto)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own instead of the packaged ones")
     parser.add_argument("--demo", type=Path, metavar="DIR", help="segment a synthetic scan, write everything to DIR, print Dice")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
@@ -142,7 +142,13 @@ def _jobs(options: argparse.Namespace) -> tuple[list[Job], bool]:
     single = len(options.inputs) == 1 and not options.inputs[0].is_dir() and options.output.name.lower().endswith(_SUFFIXES)
     if not single and options.output.name.lower().endswith(_SUFFIXES):
         raise OutputError(f"{options.output}: expected a folder for several scans; give -o a folder")
-    return [_job(image, relative, options, single) for image, relative in scans], failed
+    jobs: dict[Path, Job] = {}
+    for job in (_job(image, relative, options, single) for image, relative in scans):
+        other = jobs.setdefault(job.output, job)
+        if other is not job:
+            console.error(f"{job.image}: expected an output of its own; {job.output} is that of {other.image}; give another -o")
+            failed = True
+    return list(jobs.values()), failed
 
 
 def _scans(given: Path, output: Path) -> list[tuple[Path, Path]]:
@@ -176,8 +182,9 @@ def _stem(path: Path) -> str:
 
 
 def _check_output(job: Job) -> None:
-    if job.output.exists() and job.image.exists() and job.output.samefile(job.image):
-        raise OutputError(f"{job.output}: expected an output other than the input; the scan would be overwritten; choose another -o")
+    for output in (job.output, job.json, job.picture):
+        if output is not None and output.exists() and job.image.exists() and output.samefile(job.image):
+            raise OutputError(f"{output}: expected an output other than the input; the scan would be overwritten; choose another name")
 
 
 def _offends(result: Segmentation, strict: str | None) -> bool:

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipe", type=Path, help="JSON recipe (default: the one of the shipped weights)")
     parser.add_argument("--scheme", choices=tuple(SCHEMES), default="verse", help="numbers of the label files where the table names none")
     parser.add_argument("--split", default="train", help="use the cases of this split and those without one (default: train)")
-    parser.add_argument("--steps", type=int, help="length of the schedule (default: the recipe's)")
+    parser.add_argument("--steps", type=console.positive, help="length of the schedule (default: the recipe's)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time, ready for --resume")
     parser.add_argument("--resume", action="store_true", help="go on from the state in OUT")
     parser.add_argument("--init", type=Path, metavar="DIR", help="start from the weights in this folder")
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: the recipe's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser
 

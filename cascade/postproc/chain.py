@@ -67,10 +67,10 @@ def build_chain(instances: Iterable[Instance]) -> Chain:
     discs, merged_discs = _join_pieces([i for i in near if i.kind == "disc"])
     sacrum, not_sacrum = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
     bodies, below = _above_the_sacrum(bodies, sacrum)
-    slots, surplus = _discs_by_gap(discs, bodies, sacrum)
-    links = [Link(body, slots.get(i)) for i, body in enumerate(bodies)]
+    levels = _with_gaps(bodies)
+    slots, surplus = _discs_by_gap(discs, levels, sacrum)
     return Chain(
-        tuple(_with_gaps(links)),
+        tuple(Link(body, slots.get(i)) for i, (body, _) in enumerate(levels)),
         slots.get(-1),
         sacrum,
         (*merged_bodies, *merged_discs),
@@ -137,43 +137,44 @@ def _above_the_sacrum(bodies: list[Instance], sacrum: Instance | None) -> tuple[
     return [b for b in bodies if b.position_mm < sacrum.position_mm], [b for b in bodies if b.position_mm >= sacrum.position_mm]
 
 
-def _discs_by_gap(discs: list[Instance], bodies: list[Instance], sacrum: Instance | None) -> tuple[dict[int, Instance], list[Instance]]:
-    """Give each gap its largest disc: gap i is below body i, gap -1 above the first; below the last one the nearest disc counts."""
-    positions = [b.position_mm for b in bodies]
+def _discs_by_gap(
+    discs: list[Instance], levels: list[tuple[Instance | None, float]], sacrum: Instance | None
+) -> tuple[dict[int, Instance], list[Instance]]:
+    """Give each gap its largest disc: gap i is below level i, gap -1 above the first; below the last one the nearest disc counts."""
+    positions = [position for _, position in levels]
     by_gap: dict[int, list[Instance]] = {}
     for disc in discs:
         by_gap.setdefault(int(np.searchsorted(positions, disc.position_mm)) - 1, []).append(disc)
     slots: dict[int, Instance] = {}
     surplus: list[Instance] = []
     for gap, found in by_gap.items():
-        best = _best_disc(gap, found, bodies, sacrum)
+        best = _best_disc(gap, found, [body for body, _ in levels], sacrum)
         if best is not None:
             slots[gap] = best
         surplus += [disc for disc in found if disc is not best]
     return slots, surplus
 
 
-def _best_disc(gap: int, found: list[Instance], bodies: list[Instance], sacrum: Instance | None) -> Instance | None:
+def _best_disc(gap: int, found: list[Instance], bodies: list[Instance | None], sacrum: Instance | None) -> Instance | None:
     if 0 <= gap < len(bodies) - 1:
         return max(found, key=lambda d: d.volume_mm3)
-    if not bodies:
+    outermost = bodies[0 if gap < 0 else -1] if bodies else None
+    if outermost is None:
         return None
-    outermost = bodies[0] if gap < 0 else bodies[-1]
     nearest = min(found, key=lambda d: abs(d.position_mm - outermost.position_mm))
     if sacrum is not None and gap >= 0 and nearest.position_mm > sacrum.position_mm:
         return None
     return nearest if abs(nearest.position_mm - outermost.position_mm) < 1.2 * max(outermost.length_mm, 20.0) else None
 
 
-def _with_gaps(links: list[Link]) -> list[Link]:
-    """Insert empty levels where two bodies are so far apart that others must lie between them."""
-    bodies = [link.body for link in links if link.body is not None]
-    steps = np.diff([b.position_mm for b in bodies])
-    if len(steps) < 2:
-        return links
-    typical = float(np.median(steps))
-    result: list[Link] = []
-    for link, step in zip(links, [*steps, 0.0], strict=True):
-        result.append(link)
-        result += [Link(None, None)] * (max(1, round(step / typical)) - 1 if step > MISSING_BODY_STEPS * typical else 0)
-    return result
+def _with_gaps(bodies: list[Instance]) -> list[tuple[Instance | None, float]]:
+    """Bodies with their positions, and None where two are so far apart that others must lie between them."""
+    steps = np.diff([body.position_mm for body in bodies])
+    typical = float(np.median(steps)) if len(steps) > 1 else np.inf
+    levels: list[tuple[Instance | None, float]] = []
+    for i, body in enumerate(bodies):
+        levels.append((body, body.position_mm))
+        step = float(steps[i]) if i < len(steps) else 0.0
+        parts = max(1, round(step / typical)) if step > MISSING_BODY_STEPS * typical else 1
+        levels += [(None, body.position_mm + step * k / parts) for k in range(1, parts)]
+    return levels

@@ -143,11 +143,10 @@ def _named(chain: Chain, naming: Naming) -> Iterator[tuple[str, Instance]]:
         above = {"L1": "T13" if naming.variant == "thirteen-thoracic" else "T12"}.get(first, BODIES[BODIES.index(first) - 1])
         above = "T11" if naming.variant == "eleven-thoracic" and first == "L1" else above
         yield disc_below(above, first), chain.disc_above
-    following = [*naming.names[1:], SACRUM if naming.variant == "four-lumbar" else None]
-    for link, name, next_name in zip(chain.links, naming.names, following, strict=True):
-        if name is None or link.body is None:
-            continue
-        yield name, link.body
+    following = [*naming.sequence[1:], SACRUM if naming.variant == "four-lumbar" else None]
+    for link, name, next_name in zip(chain.links, naming.sequence, following, strict=True):
+        if link.body is not None:
+            yield name, link.body
         if link.disc is not None and name != SACRUM:
             yield disc_below(name, next_name), link.disc
     if chain.sacrum is not None and SACRUM not in naming.names:

@@ -146,6 +146,8 @@ class Naming:
         The next sequence that names a body differently; empty if there is none.
     margin : float
         Its cost above the best, in nats.
+    sequence : tuple of str
+        The names with those of the bodies that were not found.
     """
 
     names: tuple[str | None, ...]
@@ -153,6 +155,7 @@ class Naming:
     confidence: float
     second_best: tuple[str | None, ...]
     margin: float
+    sequence: tuple[str, ...] = ()
 
 
 def name_chain(
@@ -273,6 +276,7 @@ def _choose(weighed: Sequence[tuple[float, str, tuple[str | None, ...]]], chain:
         float(1 - posterior[others].sum() / posterior.sum()),
         _only_found(weighed[others[0]][2], found) if others else (),
         margin,
+        tuple(best),
     )
 
 

@@ -9,12 +9,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
 from cascade.checkpoints import StageSpec, build_network, save_checkpoint
-from cascade.errors import CascadeError
+from cascade.errors import CascadeError, OutputError
 from cascade.nifti import replacing
 from cascade.training.examples import Example, draw_batch
 from cascade.training.loss import partial_label_loss
@@ -46,7 +47,7 @@ class Run:
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.spec)
         if init is not None:
-            network.load_state_dict(init.state_dict())
+            _take_over(network, init)
         network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         return cls(network, copy.deepcopy(network).eval(), optimizer)
@@ -76,8 +77,15 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = int(state["step"])
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
             raise TrainingError(f"{path}: expected the state of a run of this recipe ({error}); train into a new folder") from error
+
+
+def _take_over(network: nn.Module, init: nn.Module) -> None:
+    try:
+        network.load_state_dict(init.state_dict())
+    except RuntimeError as error:
+        raise TrainingError(f"the weights to start from do not fit the network of this recipe ({error})") from error
 
 
 def train(
@@ -117,14 +125,16 @@ def train(
     Raises
     ------
     TrainingError
-        The loss became NaN or infinite, or the state to resume from does not fit.
+        The loss became NaN or infinite, or the weights or the state to start from do not fit.
+    OutputError
+        `out` cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     run = Run.start(recipe, device, init)
     if resume and (out / "state.pt").is_file():
         run.load(out / "state.pt")
     started = saved = time.monotonic()
-    with _Log(out / "log.csv", append=run.step > 0) as log:
+    with _Log(out / "log.csv", steps_done=run.step) as log:
         while run.step < recipe.steps and time.monotonic() - started < max_seconds:
             loss = _step(run, recipe, *draw_batch(examples, recipe, run.step))
             log.add(run.step, loss)
@@ -134,6 +144,13 @@ def train(
                 _store(run, recipe, examples, out)
                 saved = time.monotonic()
     return _store(run, recipe, examples, out)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot write here ({error.strerror or error}); choose another output") from error
 
 
 def _step(run: Run, recipe: Recipe, images: Tensor, allowed: Tensor) -> float:
@@ -173,13 +190,13 @@ def _store(run: Run, recipe: Recipe, examples: Sequence[Example], out: Path) -> 
 
 
 class _Log:
-    """``log.csv``: step and loss, one line a step."""
+    """``log.csv``: step and loss, one line a step; steps after the state that a run resumes from are taken out."""
 
-    def __init__(self, path: Path, append: bool) -> None:
-        self._stream = path.open("a" if append else "w", newline="")
-        self._writer = csv.writer(self._stream)
-        if not append:
-            self._writer.writerow(["step", "loss"])
+    def __init__(self, path: Path, steps_done: int) -> None:
+        lines = path.read_text().splitlines() if steps_done and path.is_file() else ["step,loss"]
+        self._stream = path.open("w", newline="")
+        self._stream.writelines(f"{line}\n" for line in lines[: steps_done + 1])
+        self._writer = csv.writer(self._stream, lineterminator="\n")
 
     def __enter__(self) -> _Log:
         return self

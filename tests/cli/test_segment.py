@@ -1,0 +1,441 @@
+"""``cascade-segment``: every bad input is one line, others are still done, and nothing half-done stays."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from cascade.checkpoints import packaged_weights
+from cascade.cli.segment import main
+from cascade.labels import CASCADE
+from cascade.nifti import write_volume
+from cascade.volume import LabelMap, Volume
+
+Coded = tuple[Volume, LabelMap]
+ERROR = re.compile(r"^cascade: error: (?P<file>[^:]+): (?P<text>.+)$")
+WARNING = re.compile(r"^cascade: warning: (?P<file>[^:]+): (?P<code>[a-z0-9-]+): (?P<text>.+)$")
+
+
+@pytest.fixture(scope="session")
+def scan_file(coded: Coded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scan") / "t2.nii.gz"
+    write_volume(coded[0], path)
+    return path
+
+
+@pytest.fixture
+def good(scan_file: Path, tmp_path: Path) -> Path:
+    """A scan in this test's own folder."""
+    return Path(shutil.copy(scan_file, tmp_path / "good.nii.gz"))
+
+
+def save(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    nib.save(nib.Nifti1Image(data, np.diag([4.0, 2.0, 2.0, 1.0]) if affine is None else affine), path)
+    return path
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(300, 40, shape).astype(np.float32)
+
+
+def write_missing(path: Path) -> None:
+    """There is no such file."""
+
+
+def write_text(path: Path) -> None:
+    path.write_text("hello")
+
+
+def write_truncated(path: Path) -> None:
+    save(path, noise(9, 30, 40))
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def write_2d(path: Path) -> None:
+    save(path, noise(30, 40))
+
+
+def write_volumes(path: Path) -> None:
+    save(path, noise(9, 30, 40, 2))
+
+
+def write_rgb(path: Path) -> None:
+    save(path, np.zeros((9, 30, 40), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]))
+
+
+def write_constant(path: Path) -> None:
+    save(path, np.full((9, 30, 40), 7.0, np.float32))
+
+
+def write_nan(path: Path) -> None:
+    save(path, np.full((9, 30, 40), np.nan, np.float32))
+
+
+def write_thin(path: Path) -> None:
+    save(path, noise(4, 30, 40))
+
+
+def write_header(path: Path, offset: int, values: list[float]) -> None:
+    plain = path.with_name("plain.nii")
+    image = nib.Nifti1Image(noise(9, 30, 40), np.eye(4))
+    image.set_sform(np.eye(4), 1)
+    nib.save(image, plain)
+    content = bytearray(plain.read_bytes())
+    content[offset : offset + 4 * len(values)] = np.array(values, "<f4").tobytes()
+    plain.write_bytes(content)
+    nib.openers.Opener(str(path), "wb").write(bytes(content))
+    plain.unlink()
+
+
+def write_zero_spacing(path: Path) -> None:
+    write_header(path, 84, [0.0])
+
+
+def write_negative_spacing(path: Path) -> None:
+    write_header(path, 80, [-2.0])
+
+
+def write_singular(path: Path) -> None:
+    write_header(path, 280, [0.0, 0.0, 0.0])
+
+
+def write_noise(path: Path) -> None:
+    save(path, noise(11, 60, 80))
+
+
+def write_sphere(path: Path) -> None:
+    x, y, z = np.ogrid[-11:12, -30:31, -40:41]
+    save(path, np.where((2 * x) ** 2 + y**2 + z**2 < 25**2, 200.0, 10.0).astype(np.float32))
+
+
+BEFORE = {
+    write_missing: "there is no such file",
+    write_text: "expected a NIfTI file",
+    write_truncated: "truncated",
+    write_2d: "2-D",
+    write_volumes: "2 volumes",
+    write_rgb: "colours",
+    write_constant: "every voxel has the value 7",
+    write_nan: "no voxel holds a finite number",
+    write_thin: "at least 5 voxels along each axis",
+    write_zero_spacing: "positive voxel spacing",
+    write_negative_spacing: "positive voxel spacing",
+    write_singular: "invertible affine",
+}
+WITHOUT_SPINE = {write_noise: "no spine found", write_sphere: "no spine found"}
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def errors(stderr: str) -> list[re.Match[str]]:
+    """The error lines; every line must be one that the command is allowed to write."""
+    lines = stderr.splitlines()
+    matches = [ERROR.match(line) or WARNING.match(line) for line in lines]
+    assert all(matches), stderr
+    return [match for match in matches if match and match.re is ERROR]
+
+
+@pytest.mark.parametrize(("write", "said"), (BEFORE | WITHOUT_SPINE).items(), ids=lambda v: getattr(v, "__name__", ""))
+def test_a_bad_scan_is_one_line_and_leaves_nothing(
+    write: object, said: str, tmp_path: Path, blind_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.nii.gz"
+    write(bad)  # type: ignore[operator]
+    before = files_in(tmp_path)
+    outputs = ["-o", str(tmp_path / "out.nii.gz"), "--json", str(tmp_path / "run.json"), "--picture", str(tmp_path / "qc.png")]
+    assert main([str(bad), *outputs, "--weights", str(blind_weights), "--device", "cpu"]) == 1
+    stdout, stderr = capfd.readouterr()
+    (error,) = errors(stderr)
+    assert error["file"] == str(bad)
+    assert said in error["text"]
+    assert stdout == ""
+    assert files_in(tmp_path) == before
+
+
+def test_other_inputs_are_still_done(tmp_path: Path, good: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bad = []
+    for write in (write_missing, write_text, write_constant, write_thin):
+        bad.append(tmp_path / f"{write.__name__}.nii.gz")
+        write(bad[-1])
+    command = [str(bad[0]), str(bad[1]), str(good), *map(str, bad[2:]), "-o", str(tmp_path / "out"), "--weights", str(oracle_weights)]
+    assert main(command) == 1
+    stdout, stderr = capfd.readouterr()
+    assert {error["file"] for error in errors(stderr)} == set(map(str, bad))
+    assert files_in(tmp_path / "out") == {"good.nii.gz"}
+    assert stdout.startswith(f"{tmp_path / 'out' / 'good.nii.gz'}\t")
+
+
+def test_an_output_equal_to_the_input_is_refused(good: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = good.read_bytes()
+    assert main([str(good), "-o", str(good), "--weights", str(oracle_weights)]) == 1
+    (error,) = errors(capfd.readouterr().err)
+    assert "other than the input" in error["text"]
+    assert good.read_bytes() == content
+
+
+@pytest.mark.parametrize("option", ["--json", "--picture"])
+def test_no_other_output_overwrites_the_input(
+    option: str, good: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = good.read_bytes()
+    assert main([str(good), "-o", str(tmp_path / "out.nii.gz"), option, str(good), "--weights", str(oracle_weights)]) == 1
+    (error,) = errors(capfd.readouterr().err)
+    assert "other than the input" in error["text"]
+    assert good.read_bytes() == content
+    assert files_in(tmp_path) == {"good.nii.gz"}
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    good: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([str(good), "-o", str(tmp_path / "file" / "out.nii.gz"), "--weights", str(oracle_weights)]) == 1
+    (error,) = errors(capfd.readouterr().err)
+    assert "cannot write here" in error["text"]
+    assert "choose another output" in error["text"]
+    assert files_in(tmp_path) == {"good.nii.gz", "file"}
+
+
+def test_an_output_with_another_suffix_is_one_line(
+    good: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.nrrd").write_text("")
+    assert main([str(good), "-o", str(tmp_path / "out.nrrd"), "--weights", str(oracle_weights)]) == 1
+    (error,) = errors(capfd.readouterr().err)
+    assert "out.nrrd" in error["file"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])
+@pytest.mark.parametrize("name", ["stage1_spine.safetensors", "stage2_levels.safetensors", "stage2_levels.json"])
+def test_bad_weights_are_one_line_that_names_them(
+    damage: str, name: str, good: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(oracle_weights, tmp_path / "weights"))
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    if damage == "missing":
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content[: len(content) // 2] if damage == "truncated" else content)
+    assert main([str(good), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(folder)]) == 1
+    (error,) = errors(capfd.readouterr().err)
+    assert error["file"] == str(folder / name)
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["scan.nii.gz"],
+            ["-o", "out.nii.gz"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--colour"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--scheme", "verso"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--device", "abacus"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--count", "7"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--lowest", "X9"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "L5"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "L5=1,2"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "Q5=1,2,3"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--threads", "many"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--threads", "0"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--threads", "-2"],
+        ],
+    )
+    def test_an_unknown_option_or_value_exits_with_2(self, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage: cascade-segment" in capfd.readouterr().err
+
+    def test_the_real_command_exits_with_its_status(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-m", "cascade.cli.segment"]
+        missing = [*command, str(tmp_path / "none.nii.gz"), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(tmp_path)]
+        failed = subprocess.run(missing, capture_output=True, text=True, check=False)
+        wrong = subprocess.run([*command, "--colour"], capture_output=True, text=True, check=False)
+        assert (failed.returncode, wrong.returncode) == (1, 2)
+        assert len(errors(failed.stderr)) == 1
+        assert "Traceback" not in failed.stderr + wrong.stderr
+
+
+class TestWarnings:
+    def run(self, path: Path, tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str], *more: str) -> tuple[int, set[str]]:
+        status = main([str(path), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(weights), *more])
+        lines = capfd.readouterr().err.splitlines()
+        matches = [WARNING.match(line) for line in lines]
+        assert all(matches), lines
+        assert {match["file"] for match in matches if match} <= {str(path)}
+        return status, {match["code"] for match in matches if match}
+
+    def test_some_nan_and_inf_are_done_with_a_warning(
+        self, coded: Coded, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        data = coded[0].data.copy()
+        data[0, 0, 1:4] = np.nan, np.inf, -np.inf
+        write_volume(Volume(data, coded[0].grid), tmp_path / "a.nii.gz")
+        status, codes = self.run(tmp_path / "a.nii.gz", tmp_path, oracle_weights, capfd)
+        assert status == 0
+        assert "not-finite" in codes
+        assert (tmp_path / "out.nii.gz").is_file()
+
+    def test_few_slices_are_done_with_a_warning(
+        self, coded: Coded, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        box = (slice(3, 11), slice(0, 113), slice(0, 163))
+        write_volume(Volume(coded[0].data[box], coded[0].grid.cropped(box)), tmp_path / "a.nii.gz")
+        status, codes = self.run(tmp_path / "a.nii.gz", tmp_path, oracle_weights, capfd)
+        assert status == 0
+        assert "few-slices" in codes
+
+    def test_disagreeing_forms_are_done_with_a_warning(
+        self, coded: Coded, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        image = nib.Nifti1Image(coded[0].data, coded[0].grid.vox2world)
+        moved = coded[0].grid.vox2world.copy()
+        moved[:3, 3] += 20
+        image.set_sform(coded[0].grid.vox2world, 1)
+        image.set_qform(moved, 1)
+        nib.save(image, tmp_path / "a.nii.gz")
+        status, codes = self.run(tmp_path / "a.nii.gz", tmp_path, oracle_weights, capfd)
+        assert status == 0
+        assert "forms-disagree" in codes
+
+    def test_strict_turns_warnings_into_a_failure_after_writing(
+        self, good: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        status, codes = self.run(good, tmp_path, oracle_weights, capfd, "--strict")
+        assert codes
+        assert status == 1
+        assert (tmp_path / "out.nii.gz").is_file()
+        assert self.run(good, tmp_path, oracle_weights, capfd, "--strict", "few-slices")[0] == 0
+
+
+class TestResults:
+    def test_one_scan_gives_labels_json_and_picture(
+        self, good: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        outputs = [tmp_path / "new" / name for name in ("l.nii.gz", "run.json", "qc.png")]
+        options = ["-o", str(outputs[0]), "--json", str(outputs[1]), "--picture", str(outputs[2])]
+        assert main([str(good), *options, "--weights", str(oracle_weights)]) == 0
+        labels = nib.load(outputs[0])
+        assert np.array_equal(labels.affine, nib.load(good).affine)
+        assert set(np.unique(np.asarray(labels.dataobj))) == {0, *CASCADE.ids.values()}
+        content = json.loads(outputs[1].read_text())
+        assert content["input"] == str(good)
+        assert content["levels"][0]["name"] == "L1"
+        with Image.open(outputs[2]) as picture:
+            assert picture.format == "PNG"
+        assert capfd.readouterr().out == f"{outputs[0]}\tL1 L1-L2 L2 L2-L3 L3 L3-L4 L4 L4-L5 L5\n"
+
+    @pytest.mark.parametrize(
+        ("options", "values"),
+        [
+            (["--extended"], {1, 5, 6, 10, 11, 12, 21}),
+            (["--scheme", "verse"], {20, 24, 120, 124, 26}),
+            (["--scheme", "spider"], {1, 5, 201}),
+        ],
+    )
+    def test_the_scheme_decides_the_numbers(
+        self, options: list[str], values: set[int], good: Path, tmp_path: Path, oracle_weights: Path
+    ) -> None:
+        assert main([str(good), "-o", str(tmp_path / "l.nii"), *options, "--weights", str(oracle_weights)]) == 0
+        assert values <= set(np.unique(np.asarray(nib.load(tmp_path / "l.nii").dataobj)).tolist())
+
+    def test_a_folder_is_mirrored_and_labels_and_outputs_are_skipped(
+        self, scan_file: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        scans = tmp_path / "scans"
+        for name in ("a.nii.gz", "sub/b.nii.gz"):
+            (scans / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(scan_file, scans / name)
+        for name in ("a_labels.nii.gz", "a_seg.nii.gz", "sub/b_mask.nii.gz", "sub/b_dseg.nii", ".hidden.nii.gz", "notes.txt"):
+            (scans / name).write_text("no scan")
+        out = scans / "out"
+        command = [
+            str(scans),
+            "-o",
+            str(out),
+            "--json",
+            str(tmp_path / "j"),
+            "--picture",
+            str(tmp_path / "p"),
+            "--weights",
+            str(oracle_weights),
+        ]
+        assert main(command) == 0
+        assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz"}
+        assert files_in(tmp_path / "j") == {"a.json", "sub/b.json"}
+        assert files_in(tmp_path / "p") == {"a.png", "sub/b.png"}
+        first = (out / "a.nii.gz").read_bytes()
+        assert main([*command[:3], *command[-2:]]) == 0
+        assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz"}
+        assert (out / "a.nii.gz").read_bytes() == first
+
+    def test_an_empty_folder_is_one_line(self, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "scans").mkdir()
+        assert main([str(tmp_path / "scans"), "-o", str(tmp_path / "out"), "--weights", str(oracle_weights)]) == 1
+        (error,) = errors(capfd.readouterr().err)
+        assert "expected scans" in error["text"]
+        assert not (tmp_path / "out").exists()
+
+    def test_two_scans_of_one_name_do_not_overwrite_one_another(
+        self, scan_file: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            shutil.copy(scan_file, tmp_path / name / "t2.nii.gz")
+        scans = [str(tmp_path / name / "t2.nii.gz") for name in ("a", "b")]
+        assert main([*scans, "-o", str(tmp_path / "out"), "--weights", str(oracle_weights)]) == 1
+        (error,) = errors(capfd.readouterr().err)
+        assert "t2.nii.gz" in error["text"]
+
+    def test_several_scans_need_a_folder(self, good: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        assert main([str(good), str(good), "-o", str(tmp_path / "out.nii.gz")]) != 0
+        assert "folder" in capfd.readouterr().err
+        assert not (tmp_path / "out.nii.gz").exists()
+
+
+@pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
+class TestPackagedWeights:
+    def test_the_demo_segments_the_phantom(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        assert main(["--demo", str(tmp_path), "--device", "cpu"]) == 0
+        names = {"demo_image.nii.gz", "demo_reference.nii.gz", "demo_levels.nii.gz", "demo.json", "demo.png"}
+        assert files_in(tmp_path) == names
+        lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+        dice = {line[0]: float(line[1]) for line in lines if len(line) == 2 and line[0] in {*CASCADE.ids, "mean"}}
+        assert set(dice) == {*CASCADE.ids, "mean"}
+        assert dice["mean"] >= 0.75
+
+    @pytest.mark.parametrize("write", [write_noise, write_sphere])
+    def test_what_is_no_spine_is_not_taken_for_one(self, write: object, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        write(tmp_path / "a.nii.gz")  # type: ignore[operator]
+        assert main([str(tmp_path / "a.nii.gz"), "-o", str(tmp_path / "out.nii.gz"), "--device", "cpu"]) == 1
+        (error,) = errors(capfd.readouterr().err)
+        assert "no spine found" in error["text"]
+        assert not (tmp_path / "out.nii.gz").exists()
+
+    @pytest.mark.data
+    def test_a_clinical_scan_shows_five_bodies_and_four_discs(self, data_folder: Path, tmp_path: Path) -> None:
+        scan = data_folder / "unlabelled" / "fastmonai_t2_sagittal.nii.gz"
+        assert main([str(scan), "-o", str(tmp_path / "l.nii.gz")]) == 0
+        labels = nib.load(tmp_path / "l.nii.gz")
+        assert set(np.unique(np.asarray(labels.dataobj))) == {0, *CASCADE.ids.values()}
+        assert np.array_equal(labels.affine, nib.load(scan).affine)
+
+    @pytest.mark.data
+    def test_a_scan_that_ends_above_the_sacrum_says_so(self, data_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        scan = data_folder / "unlabelled" / "sct_t2_thoracolumbar.nii.gz"
+        assert main([str(scan), "-o", str(tmp_path / "l.nii.gz")]) == 0
+        assert ": no-sacrum-in-view: " in capfd.readouterr().err

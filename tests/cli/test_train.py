@@ -1,0 +1,141 @@
+"""``cascade-train``: a few steps, a resume, and every bad input in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cascade.checkpoints import load_checkpoint
+from cascade.cli.train import main
+from cascade.labels import CASCADE
+from cascade.nifti import write_labels, write_volume
+from cascade.phantom import PhantomSpec, render
+from cascade.stage2_levels.train import CLASSES
+from tests.synthetic import tiny_spec
+
+ERROR = re.compile(r"^cascade: error: [^:]+: .+$")
+STAGE_CLASSES = {"stage1_spine": ("background", "column"), "stage2_levels": CLASSES}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    image, labels = render(PhantomSpec(shape=(7, 61, 101), spacing_mm=(6.0, 3.0, 3.0)))
+    write_volume(image, folder / "a_image.nii.gz")
+    write_labels(labels.to_scheme(CASCADE, lost="drop"), folder / "a_labels.nii.gz")
+    return folder
+
+
+def write_recipe(path: Path, stage: str = "stage2_levels", channels: int = 12) -> Path:
+    spec = json.loads(tiny_spec(stage, STAGE_CLASSES[stage], (6.0, 3.0, 3.0)).to_json())
+    spec["network_arguments"]["channels"] = [channels]
+    path.write_text(json.dumps({"steps": 4, "patches": [{"shape": [8, 16, 16], "batch": 1}], "spec": spec}))
+    return path
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    return write_recipe(tmp_path / "recipe.json")
+
+
+def train(cases: Path, recipe: Path, out: Path, *more: str, stage: str = "stage2") -> int:
+    return main([stage, "--data", str(cases), "--scheme", "cascade", "--recipe", str(recipe), "--out", str(out), "--device", "cpu", *more])
+
+
+def error_of(capfd: pytest.CaptureFixture[str]) -> str:
+    """The one error line on stderr."""
+    stderr = capfd.readouterr().err
+    assert "Traceback" not in stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith("cascade: error:")]
+    assert ERROR.match(line)
+    return line
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_both_stages_are_trained_from_a_folder(stage: str, cases: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    full = {"stage1": "stage1_spine", "stage2": "stage2_levels"}[stage]
+    out = tmp_path / "run"
+    assert train(cases, write_recipe(tmp_path / "r.json", full), out, stage=stage) == 0
+    assert load_checkpoint(full, out).spec.training["steps_done"] == 4
+    assert capfd.readouterr().out == f"{out / full}.safetensors\tstep 4 of 4\n"
+
+
+def test_steps_replaces_the_recipes_and_resume_goes_on(
+    cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert train(cases, recipe, out, "--steps", "6", "--minutes", "0") == 0
+    assert "step 0 of 6" in capfd.readouterr().out
+    assert train(cases, recipe, out, "--steps", "6", "--resume") == 0
+    assert "step 6 of 6" in capfd.readouterr().out
+    assert train(cases, recipe, tmp_path / "whole", "--steps", "6") == 0
+    assert (out / "stage2_levels.safetensors").read_bytes() == (tmp_path / "whole" / "stage2_levels.safetensors").read_bytes()
+
+
+def test_training_starts_from_the_weights_of_a_folder(cases: Path, recipe: Path, tmp_path: Path) -> None:
+    assert train(cases, recipe, tmp_path / "first") == 0
+    assert train(cases, recipe, tmp_path / "second", "--init", str(tmp_path / "first"), "--minutes", "0") == 0
+    first, second = (tmp_path / name / "stage2_levels.safetensors" for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_case_that_cannot_be_used_is_a_warning(cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(cases, tmp_path / "cases"))
+    shutil.copy(folder / "a_labels.nii.gz", folder / "b_labels.nii.gz")
+    (folder / "b_image.nii.gz").write_text("no scan")
+    assert train(folder, recipe, tmp_path / "run") == 0
+    assert re.search(r"^cascade: warning: .*: case-not-used: .*b_image.nii.gz: expected a NIfTI", capfd.readouterr().err, re.MULTILINE)
+
+
+class TestBadInput:
+    def test_no_cases(self, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        assert train(tmp_path / "nowhere", recipe, tmp_path / "run") == 1
+        assert "found none" in error_of(capfd)
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("text", [None, "{", "{}"])
+    def test_no_recipe(self, text: str | None, cases: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        if text is not None:
+            (tmp_path / "r.json").write_text(text)
+        assert train(cases, tmp_path / "r.json", tmp_path / "run") == 1
+        assert "r.json: expected a training recipe in JSON" in error_of(capfd)
+        assert not (tmp_path / "run").exists()
+
+    def test_weights_that_are_not_there(self, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        assert train(cases, recipe, tmp_path / "run", "--init", str(tmp_path / "none")) == 1
+        assert "expected a checkpoint file here" in error_of(capfd)
+
+    def test_weights_of_another_network(self, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        assert train(cases, write_recipe(tmp_path / "small.json", channels=5), tmp_path / "small") == 0
+        capfd.readouterr()
+        assert train(cases, recipe, tmp_path / "run", "--init", str(tmp_path / "small")) == 1
+        assert "do not fit the network of this recipe" in capfd.readouterr().err
+
+    def test_an_output_that_cannot_be_written(self, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "file").write_text("")
+        assert train(cases, recipe, tmp_path / "file" / "run") == 1
+        assert "cannot write here" in error_of(capfd)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["stage3", "--data", "x", "--out", "y"],
+            ["stage1", "--out", "y"],
+            ["stage1", "--data", "x"],
+            ["stage1", "--data", "x", "--out", "y", "--colour"],
+            ["stage1", "--data", "x", "--out", "y", "--steps", "many"],
+            ["stage1", "--data", "x", "--out", "y", "--steps", "-1"],
+            ["stage1", "--data", "x", "--out", "y", "--minutes", "long"],
+            ["stage1", "--data", "x", "--out", "y", "--scheme", "verso"],
+        ],
+    )
+    def test_an_unknown_option_or_value_exits_with_2(self, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert "usage: cascade-train" in capfd.readouterr().err

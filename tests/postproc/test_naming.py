@@ -1,0 +1,199 @@
+"""Which sequence of names is chosen, how sure it is, and what the user's word does."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade.errors import NumberingError
+from cascade.labels import BODIES, SACRUM, rank
+from cascade.postproc.chain import Chain, Link, build_chain
+from cascade.postproc.instances import Instance
+from cascade.postproc.naming import Naming, Numbering, ShapeModel, anchored_links, name_chain, step_shape
+
+STEP = 34.0
+NO_ROOM, ROOM = 5.0, 100.0
+
+
+def instance(kind: str, value: int, position: float, length: float = 26.0, volume: float = 25_000.0, offset: float = 2.0) -> Instance:
+    return Instance(kind, value, (0.0, 0.0, -position), position, position - length / 2, position + length / 2, offset, volume, 0.9)
+
+
+def bodies(count: int, missing: tuple[int, ...] = ()) -> list[Instance]:
+    return [instance("body", i + 1, i * STEP) for i in range(count) if i not in missing]
+
+
+def discs(count: int) -> list[Instance]:
+    return [instance("disc", 100 + i, (i + 0.5) * STEP, 8.0, 8000.0) for i in range(count)]
+
+
+def sacrum_below(count: int) -> Instance:
+    return instance("sacrum", 99, count * STEP, 26.0)
+
+
+def chain_of(count: int, sacrum: bool = True) -> Chain:
+    return build_chain([*bodies(count), *discs(count), *([sacrum_below(count)] if sacrum else [])])
+
+
+def lowest(naming: Naming) -> str | None:
+    return naming.names[-1]
+
+
+class TestChoice:
+    @pytest.mark.parametrize("count", range(1, 13))
+    def test_above_a_sacrum_the_last_body_is_l5(self, count: int) -> None:
+        naming = name_chain(chain_of(count), ROOM)
+        usual = [b for b in BODIES if b not in ("T13", "L6")]
+        assert list(naming.names) == usual[-count:]
+        assert naming.variant == "usual"
+
+    def test_at_the_end_of_the_field_of_view_l5_is_likely_but_not_sure(self) -> None:
+        naming = name_chain(chain_of(5, sacrum=False), NO_ROOM)
+        assert lowest(naming) == "L5"
+        assert naming.confidence < 0.9
+        assert naming.margin < 1.0
+
+    def test_a_sacrum_makes_it_sure(self) -> None:
+        assert name_chain(chain_of(7), ROOM).confidence > 0.95
+
+    @given(st.integers(1, 18), st.booleans(), st.floats(0, 200))
+    def test_names_are_strictly_ordered_and_the_runner_up_differs(self, count: int, sacrum: bool, room: float) -> None:
+        naming = name_chain(chain_of(count, sacrum), room)
+        names = [name for name in naming.names if name]
+        assert len(naming.names) == count
+        assert all(rank(a) < rank(b) for a, b in itertools.pairwise(names))
+        assert 0 < naming.confidence <= 1
+        assert naming.second_best != naming.names
+        assert naming.margin >= 0
+
+    def test_a_missing_body_keeps_its_place(self) -> None:
+        chain = build_chain([*bodies(6, missing=(3,)), sacrum_below(6)])
+        naming = name_chain(chain, ROOM)
+        assert naming.names == ("T12", "L1", "L2", None, "L4", "L5")
+        assert naming.sequence[3] == "L3"
+
+
+class TestUser:
+    @pytest.mark.parametrize("name", ["L3", "T12", "L5"])
+    def test_the_lowest_level_is_believed(self, name: str) -> None:
+        naming = name_chain(chain_of(5, sacrum=False), NO_ROOM, numbering=Numbering(lowest=name))
+        assert lowest(naming) == name
+
+    def test_the_highest_level_is_believed(self) -> None:
+        assert name_chain(chain_of(5, sacrum=False), NO_ROOM, numbering=Numbering(highest="T11")).names[0] == "T11"
+
+    @pytest.mark.parametrize(("count", "last"), [(4, "L4"), (5, "L5"), (6, "L6")])
+    def test_the_count_is_believed(self, count: int, last: str) -> None:
+        naming = name_chain(chain_of(8), ROOM, numbering=Numbering(count=count))
+        assert lowest(naming) == last
+        assert naming.variant == {4: "four-lumbar", 5: "usual", 6: "six-lumbar"}[count]
+
+    def test_an_anchor_is_believed(self) -> None:
+        chain = chain_of(5, sacrum=False)
+        numbering = Numbering({"L2": (0.0, 0.0, -2 * STEP)})
+        links = anchored_links(chain, numbering, {"L2": chain.bodies[2].value})
+        assert links == {2: "L2"}
+        assert name_chain(chain, NO_ROOM, numbering=numbering, anchored=links).names == ("T12", "L1", "L2", "L3", "L4")
+
+    def test_a_disc_can_be_an_anchor(self) -> None:
+        chain = chain_of(5, sacrum=False)
+        assert anchored_links(chain, Numbering({"L2-L3": (0.0, 0.0, 0.0)}), {"L2-L3": 102}) == {2: "L2"}
+
+    def test_an_anchor_beside_the_spine_is_refused(self) -> None:
+        with pytest.raises(NumberingError, match=r"expected a body at the anchor L2=\(1, 2, 3\) mm; none was found there; move the point"):
+            anchored_links(chain_of(5), Numbering({"L2": (1.0, 2.0, 3.0)}), {"L2": 0})
+
+    def test_what_contradicts_itself_is_refused_with_what_was_found(self) -> None:
+        with pytest.raises(NumberingError, match=r"lowest L5; highest L5; found 5 levels in a row, bodies at \(0, 0, 0\)"):
+            name_chain(chain_of(5), ROOM, numbering=Numbering(lowest="L5", highest="L5"))
+
+    @pytest.mark.parametrize("wrong", [{"lowest": "X1"}, {"highest": "l5"}, {"count": 3}, {"anchors": {"Q": (0, 0, 0)}}, {"lowest": ""}])
+    def test_what_is_no_level_is_refused(self, wrong: dict[str, object]) -> None:
+        with pytest.raises(NumberingError, match="expected"):
+            Numbering(**wrong)  # type: ignore[arg-type]
+
+
+class TestChain:
+    def test_it_alternates_bodies_and_discs_and_ends_in_the_sacrum(self) -> None:
+        chain = chain_of(5)
+        assert [link.body.value for link in chain.links if link.body] == [1, 2, 3, 4, 5]
+        assert [link.disc.value for link in chain.links if link.disc] == [100, 101, 102, 103, 104]
+        assert chain.sacrum is not None
+        assert chain.strays == ()
+
+    @given(st.permutations([*bodies(6), *discs(6), sacrum_below(6)]))
+    def test_the_order_of_the_instances_does_not_matter(self, instances: list[Instance]) -> None:
+        assert build_chain(instances) == chain_of(6)
+
+    def test_a_disc_above_the_first_body_is_kept(self) -> None:
+        above = instance("disc", 77, -0.5 * STEP, 8.0, 8000.0)
+        assert build_chain([above, *bodies(3), *discs(3)]).disc_above == above
+
+    def test_two_discs_in_one_gap_leave_the_larger(self) -> None:
+        small = instance("disc", 77, 0.45 * STEP, 1.0, 300.0)
+        chain = build_chain([*bodies(3), *discs(3), small])
+        assert chain.links[0].disc is not None
+        assert chain.links[0].disc.value == 100
+        assert small in chain.strays
+
+    def test_pieces_at_one_height_are_one_body(self) -> None:
+        piece = instance("body", 77, STEP + 3, 20.0, 4000.0, 12.0)
+        chain = build_chain([*bodies(3), piece])
+        assert len(chain.links) == 3
+        assert dict(chain.merged) == {77: 2}
+        assert chain.links[1].body is not None
+        assert chain.links[1].body.volume_mm3 == 29_000.0
+
+    def test_what_lies_off_the_centreline_is_a_stray(self) -> None:
+        far = instance("body", 77, 1.5 * STEP, offset=40.0)
+        assert build_chain([*bodies(3), far]).strays == (far,)
+
+    def test_a_body_below_the_sacrum_is_a_stray(self) -> None:
+        chain = build_chain([*bodies(6), instance("sacrum", 99, 4.5 * STEP, 26.0, 60_000.0)])
+        assert len(chain.bodies) == 5
+        assert [stray.value for stray in chain.strays] == [6]
+
+    def test_a_disc_beside_a_missing_body_keeps_its_gap(self) -> None:
+        chain = build_chain([*bodies(6, missing=(3,)), *discs(6)])
+        assert [link.disc.value if link.disc else None for link in chain.links] == [100, 101, 102, 103, 104, 105]
+        assert [link.body is None for link in chain.links] == [False, False, False, True, False, False]
+
+    def test_nothing_makes_an_empty_chain(self) -> None:
+        assert build_chain([]) == Chain(())
+        assert build_chain(discs(3)).bodies == ()
+        assert Chain((Link(None, None),)).bodies == ()
+
+
+class TestShape:
+    def test_a_step_has_a_tilt_and_a_length(self) -> None:
+        assert step_shape(np.array([0.0, 0, 0]), np.array([0.0, 0, -34])) == pytest.approx((0.0, 34.0))
+        tilt, length = step_shape(np.array([0.0, 0, 0]), np.array([3.0, -30, -30]))
+        assert tilt == pytest.approx(45.0)
+        assert length == pytest.approx(math.sqrt(1809))
+
+    def test_a_spine_that_bends_like_another_level_is_named_so(self) -> None:
+        steps = ("T12-L1", "L1-L2", "L2-L3", "L3-L4", "L4-L5")
+        mean = np.array([-10.0, -6, 0, 8, 20, 30, 32, 34, 35, 36])
+        model = ShapeModel(steps, mean, np.diag([4.0] * 5 + [2.0] * 5))
+        points = [np.zeros(3)]
+        for tilt, length in zip(mean[1:4], mean[6:9], strict=True):
+            angle = np.radians(tilt)
+            points.append(points[-1] + length * np.array([0.0, -np.sin(angle), -np.cos(angle)]))
+        costs = {first: model.cost(_run(first, 4), points) for first in ("T12", "L1", "L2")}
+        assert min(costs, key=lambda first: costs[first]) == "L1"
+
+    def test_steps_that_the_model_does_not_know_cost_nothing(self) -> None:
+        model = ShapeModel(("L4-L5",), np.array([20.0, 36.0]), np.eye(2))
+        assert model.cost(("T5", "T6"), [np.zeros(3), np.ones(3)]) == 0.0
+        assert model.cost(("L4", None), [np.zeros(3), None]) == 0.0
+        assert SACRUM not in model.steps
+
+
+def _run(first: str, count: int) -> list[str]:
+    usual = [b for b in BODIES if b not in ("T13", "L6")]
+    return usual[usual.index(first) : usual.index(first) + count]

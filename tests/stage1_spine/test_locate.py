@@ -1,0 +1,87 @@
+"""Where the spine is: largest column, centreline, and a clear word where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cascade.checkpoints import load_checkpoint
+from cascade.errors import NoSpineError
+from cascade.labels import is_disc
+from cascade.stage1_spine.locate import centreline, largest_column, locate
+from cascade.volume import Grid, LabelMap, Volume
+
+
+def test_the_largest_column_is_the_component_with_the_most_probability() -> None:
+    probability = np.zeros((20, 20, 40), np.float32)
+    probability[2:6, 2:6, 2:30] = 0.9
+    probability[10:18, 10:18, 2:9] = 0.6
+    column = largest_column(probability)
+    assert np.array_equal(column, probability == np.float32(0.9))
+
+
+def test_components_that_touch_only_at_an_edge_are_apart() -> None:
+    probability = np.zeros((4, 4, 4), np.float32)
+    probability[0:2, 0:2, 0:3] = 0.9
+    probability[2:4, 2:4, 0:2] = 0.9
+    assert largest_column(probability).sum() == 12
+
+
+def test_an_empty_map_has_an_empty_column() -> None:
+    column = largest_column(np.full((5, 6, 7), 0.5, np.float32))
+    assert column.dtype == bool
+    assert column.shape == (5, 6, 7)
+    assert not column.any()
+
+
+def test_the_centreline_runs_from_head_to_foot_through_the_middle() -> None:
+    grid = Grid((20, 40, 60), np.diag([4.0, 2.0, 2.0, 1.0]))
+    x, y, z = np.moveaxis(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)), -1, 0)
+    middle = 40 + 8 * np.sin(z / 40)
+    probability = np.where(((x - 38) ** 2 + (y - middle) ** 2 < 14**2) & (z > 10) & (z < 110), 0.95, 0.02).astype(np.float32)
+    line = centreline(probability, largest_column(probability), Volume(probability, grid))
+    assert (np.diff(line[:, 2]) < 0).all()
+    assert line[0, 2] == pytest.approx(108)
+    assert line[-1, 2] == pytest.approx(12)
+    inner = slice(8, -8)
+    assert np.abs(line[inner, 0] - 38).max() < 1.0
+    assert np.abs(line[inner, 1] - (40 + 8 * np.sin(line[inner, 2] / 40))).max() < 1.5
+
+
+def test_a_gap_between_rows_does_not_break_the_centreline() -> None:
+    probability = np.zeros((10, 10, 20), np.float32)
+    probability[4:6, 4:6, 3:8] = 0.9
+    probability[4:6, 4:6, 12:17] = 0.9
+    line = centreline(probability, probability > 0.5, Volume(probability, Grid(probability.shape, np.eye(4))))
+    assert np.isfinite(line).all()
+    assert len(line) == 10
+
+
+def test_a_spine_is_located_in_a_scan(coded: tuple[Volume, LabelMap], oracle_weights: Path) -> None:
+    scan, labels = coded
+    spine = locate(scan, load_checkpoint("stage1_spine", oracle_weights))
+    assert spine.confidence > 0.8
+    assert spine.probability.grid.axcodes == "RAS"
+    names = [name for name in labels.structures if name != "canal" and not is_disc(name)]
+    for name in names[1:-1]:
+        centroid = labels.grid.to_world(np.argwhere(labels[name]).mean(axis=0))
+        assert np.linalg.norm(spine.centreline_mm - centroid, axis=1).min() < 6.0, name
+    low, high = spine.box_mm()
+    assert ((high - low) > (20, 20, 150)).all()
+    wider, _ = spine.box_mm(margin_mm=10.0)
+    assert np.allclose(low - wider, 10.0)
+
+
+def test_an_empty_map_is_no_spine(coded: tuple[Volume, LabelMap], blind_weights: Path) -> None:
+    with pytest.raises(NoSpineError, match=r"no spine found: expected .* at least 6 ml, the largest candidate has 0\.0 ml"):
+        locate(coded[0], load_checkpoint("stage1_spine", blind_weights))
+
+
+def test_something_too_small_is_no_spine(oracle_weights: Path, coded: tuple[Volume, LabelMap]) -> None:
+    scan, labels = coded
+    data, elsewhere = scan.data.copy(), ~labels["T11-T12"]
+    data[elsewhere] = np.random.default_rng(0).permutation(data[elsewhere])
+    with pytest.raises(NoSpineError, match=r"the largest candidate has [1-5]\.\d ml"):
+        locate(Volume(data, scan.grid), load_checkpoint("stage1_spine", oracle_weights))

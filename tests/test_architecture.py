@@ -1,0 +1,206 @@
+"""The arrows of the house point one way: who may import whom, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+import cascade
+
+ROOT = Path(cascade.__file__).parent
+#: Rooms that import nothing but rooms on an earlier line (or their own).
+FLOORS = (
+    {"errors"},
+    {"labels"},
+    {"volume"},
+    {"nifti", "metrics", "phantom"},
+    {"checkpoints"},
+    {"preprocess"},
+    {"patches"},
+    {"stage1_spine", "stage2_levels", "postproc"},
+    {"pipeline"},
+    {"cli"},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+#: What a room never imports, directly.
+NEVER = {
+    "postproc": {"torch", "monai", "nifti", "checkpoints", "patches", "preprocess"},
+    "pipeline": {"training", "datasets", "cli", "demo"},
+    "stage1_spine": {"stage2_levels", "postproc"},
+    "stage2_levels": {"stage1_spine", "postproc"},
+    "training": {"pipeline", "cli"},
+}
+
+
+def room_of(module: str) -> str:
+    """``cascade.postproc.chain`` -> ``postproc``."""
+    return [*module.split("."), ""][1]
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text())
+    return found
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Full names of what a module imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+GRAPH = {name: imports(tree) for name, tree in modules().items() if name != "cascade"}
+EDGES = sorted({(name, target) for name, targets in GRAPH.items() for target in targets})
+
+
+def target_room(target: str) -> str:
+    """Room of an import of cascade, otherwise the package that is imported."""
+    package = target.split(".")[0]
+    return room_of(target) if package == "cascade" else package
+
+
+def is_training_part(name: str) -> bool:
+    return name.endswith(".train") or room_of(name) == "training"
+
+
+def test_the_graph_was_read() -> None:
+    assert len(GRAPH) > 30
+    assert "cascade.volume.Grid" in GRAPH["cascade.nifti"]
+
+
+def test_rooms_import_only_from_floors_below() -> None:
+    wrong = [
+        (name, target)
+        for name, target in EDGES
+        if not is_training_part(name)
+        and (here := FLOOR_OF.get(room_of(name))) is not None
+        and (there := FLOOR_OF.get(target_room(target) if target.startswith("cascade.") else "")) is not None
+        and room_of(name) != room_of(target)
+        and there >= here
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", NEVER)
+def test_a_room_never_imports_what_it_must_not_know(room: str) -> None:
+    wrong = [
+        (name, target)
+        for name, target in EDGES
+        if room_of(name) == room and target_room(target) in NEVER[room] and name != "cascade.training.stages"
+    ]
+    assert not wrong
+
+
+def test_only_training_is_imported_by_the_stages_training_parts() -> None:
+    wrong = [(n, t) for n, t in EDGES if target_room(t) == "training" and not is_training_part(n) and room_of(n) not in ("cli", "datasets")]
+    assert not wrong
+
+
+def test_nothing_imports_the_commands_but_the_commands() -> None:
+    assert not [(n, t) for n, t in EDGES if target_room(t) == "cli" and t.startswith("cascade.") and room_of(n) != "cli"]
+
+
+def test_nibabel_files_are_touched_where_formats_live_only() -> None:
+    formats = {"nifti", "dicom", "nrrd", "formats"}
+    wrong = [
+        (n, t)
+        for n, t in EDGES
+        if t.split(".")[0] == "nibabel" and not t.startswith("nibabel.orientations") and t != "nibabel.orientations"
+        if room_of(n) not in formats | {"datasets", "cli"}
+    ]
+    assert not wrong
+
+
+def test_no_module_reaches_the_network() -> None:
+    network = {"socket", "ssl", "urllib", "http", "requests", "ftplib", "httpx", "aiohttp"}
+    servers = {"cli"}
+    assert not [(n, t) for n, t in EDGES if t.split(".")[0] in network and room_of(n) not in servers]
+
+
+def test_nothing_is_unpickled() -> None:
+    assert not [
+        (n, t) for n, t in EDGES if t.split(".")[0] in {"pickle", "shelve", "marshal", "dill", "joblib"} and t != "pickle.UnpicklingError"
+    ]
+    for name, tree in modules().items():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            if ast.unparse(call.func) == "torch.load":
+                assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in call.keywords), name
+
+
+def test_modules_do_not_import_one_another_in_circles() -> None:
+    known = set(GRAPH)
+    edges = {n: {m for t in ts for m in (t, t.rpartition(".")[0]) if m in known and m != n} for n, ts in GRAPH.items()}
+    done: set[str] = set()
+    while len(done) < len(edges):
+        ready = {n for n, targets in edges.items() if n not in done and targets <= done}
+        assert ready, f"in circles: {sorted(set(edges) - done)}"
+        done |= ready
+
+
+def fresh(code: str) -> str:
+    """Run code in a new interpreter."""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT.parent, timeout=120, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+HEAVY = "torch monai numpy scipy skimage nibabel matplotlib"
+
+
+def test_import_cascade_imports_neither_torch_nor_monai() -> None:
+    loaded = fresh(f"import cascade, sys; print([m for m in '{HEAVY}'.split() if m in sys.modules])")
+    assert loaded.strip() == "[]"
+
+
+def test_the_types_are_there_without_torch() -> None:
+    loaded = fresh(
+        "import cascade, sys; cascade.VERSE, cascade.Volume, cascade.Numbering; print('torch' in sys.modules, 'monai' in sys.modules)"
+    )
+    assert loaded.strip() == "False False"
+
+
+@pytest.mark.parametrize("command", ["segment", "train"])
+def test_help_needs_less_than_half_a_second_and_none_of_the_heavy_packages(command: str) -> None:
+    code = f"""
+import contextlib, io, sys, time
+from cascade.cli.{command} import main
+with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
+    main(["--help"])
+assert "usage: cascade-{command}" in text.getvalue()
+assert "examples:" in text.getvalue()
+print(time.process_time(), [m for m in "{HEAVY}".split() if m in sys.modules])
+"""
+    seconds, loaded = min((fresh(code).split(maxsplit=1) for _ in range(3)), key=lambda answer: float(answer[0]))
+    assert loaded.strip() == "[]"
+    assert float(seconds) < 0.5
+
+
+def test_doctests_are_run_and_there_are_some_where_a_line_says_most() -> None:
+    configuration = ConfigParser()
+    configuration.read(ROOT.parent / "setup.cfg")
+    assert "cascade" in configuration["tool:pytest"]["testpaths"].split()
+    assert "--doctest-modules" in configuration["tool:pytest"]["addopts"]
+    finder = doctest.DocTestFinder()
+    for name in ("labels", "metrics", "patches"):
+        module = importlib.import_module(f"cascade.{name}")
+        assert any(test.examples for test in finder.find(module)), name
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert not [name for name, tree in modules().items() if not ast.get_docstring(tree)]
+    assert {info.name for info in pkgutil.iter_modules([str(ROOT)])} >= {"labels", "volume", "nifti", "postproc", "cli"}

@@ -1,0 +1,99 @@
+"""The phantom: known answers that look like a spine."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from cascade.errors import InputError
+from cascade.labels import rank
+from cascade.phantom import PhantomSpec, render
+from cascade.volume import LabelMap, Volume
+
+SMALL = {"shape": (11, 101, 151), "spacing_mm": (5.0, 2.0, 2.0)}
+
+
+@pytest.fixture(scope="module")
+def phantom() -> tuple[Volume, LabelMap]:
+    return render(PhantomSpec(**SMALL))  # type: ignore[arg-type]
+
+
+def column(labels: LabelMap) -> list[str]:
+    return sorted((name for name in labels.structures if name != "canal"), key=rank)
+
+
+@pytest.mark.parametrize("lumbar", [4, 5, 6])
+def test_it_has_as_many_lumbar_vertebrae_as_asked(lumbar: int) -> None:
+    spec = PhantomSpec(**SMALL, lumbar=lumbar, thoracic=1)  # type: ignore[arg-type]
+    _, labels = render(spec)
+    bodies = [name for name in column(labels) if "-" not in name]
+    assert bodies == ["T12", *(f"L{n}" for n in range(1, lumbar + 1)), "sacrum"]
+    assert spec.vertebrae == tuple(bodies[:-1])
+
+
+def test_labels_are_ordered_from_head_to_foot(phantom: tuple[Volume, LabelMap]) -> None:
+    labels = phantom[1]
+    heights = [ndimage.center_of_mass(labels[name])[2] for name in column(labels)]
+    assert all(a > b for a, b in itertools.pairwise(heights))
+
+
+def test_discs_lie_between_their_vertebrae_and_touch_them(phantom: tuple[Volume, LabelMap]) -> None:
+    labels = phantom[1]
+    for disc in (name for name in column(labels) if "-" in name):
+        near = ndimage.binary_dilation(labels[disc], iterations=2)
+        for neighbour in disc.replace("S1", "sacrum").split("-"):
+            assert (near & labels[neighbour]).any(), (disc, neighbour)
+
+
+def test_volumes_are_those_of_adults(phantom: tuple[Volume, LabelMap]) -> None:
+    labels = phantom[1]
+    volumes = {name: labels[name].sum() * labels.grid.voxel_mm3 / 1000 for name in column(labels)}
+    for name in ("L1", "L2", "L3", "L4", "L5"):
+        assert 20 < volumes[name] < 50
+    for name in ("L1-L2", "L2-L3", "L3-L4", "L4-L5"):
+        assert 6 < volumes[name] < 20
+    assert volumes["T12"] < volumes["L4"]
+
+
+def test_every_structure_is_one_piece(phantom: tuple[Volume, LabelMap]) -> None:
+    for name in column(phantom[1]):
+        assert ndimage.label(phantom[1][name])[1] == 1
+
+
+def test_the_canal_runs_behind_the_bodies(phantom: tuple[Volume, LabelMap]) -> None:
+    labels = phantom[1]
+    assert ndimage.center_of_mass(labels["canal"])[1] < ndimage.center_of_mass(labels["L3"])[1] - 5
+
+
+def test_it_is_t2_like(phantom: tuple[Volume, LabelMap]) -> None:
+    image, labels = phantom
+    mean = {name: image.data[labels[name]].mean() for name in ("canal", "L3", "L3-L4")}
+    assert mean["canal"] > 1.5 * mean["L3"]
+    assert image.data.min() >= 0
+    air = image.data[:, -2:, :]
+    assert air.mean() < 0.3 * mean["L3"]
+
+
+def test_the_same_seed_gives_the_same_scan_and_another_seed_another() -> None:
+    spec = {"shape": (7, 61, 101), "spacing_mm": (6.0, 3.0, 3.0)}
+    first, again, other = (render(PhantomSpec(**spec, seed=seed))[0].data for seed in (1, 1, 2))  # type: ignore[arg-type]
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_collapsed_disc_is_thin_and_a_fused_one_is_bone() -> None:
+    _, usual = render(PhantomSpec(**SMALL))  # type: ignore[arg-type]
+    _, collapsed = render(PhantomSpec(**SMALL, collapsed_disc="L4"))  # type: ignore[arg-type]
+    _, fused = render(PhantomSpec(**SMALL, fused_disc="L4"))  # type: ignore[arg-type]
+    assert collapsed["L4-L5"].sum() < 0.4 * usual["L4-L5"].sum()
+    assert "L4-L5" not in fused.structures
+    assert fused["L4"].sum() > 1.15 * usual["L4"].sum()
+
+
+@pytest.mark.parametrize("wrong", [{"lumbar": 3}, {"lumbar": 7}, {"thoracic": -1}, {"thoracic": 5}])
+def test_impossible_spines_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="4 to 6 lumbar and 0 to 4 thoracic"):
+        PhantomSpec(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,251 @@
+"""The whole cascade, with networks that read coded scans: what must hold whatever the weights."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations, product
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import cascade
+from cascade.errors import InputError, NoSpineError, NumberingError, SchemeError
+from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, rank
+from cascade.metrics import dice
+from cascade.nifti import write_volume
+from cascade.pipeline import Segmentation, Segmenter, read_scan
+from cascade.postproc.naming import Numbering
+from cascade.volume import Grid, LabelMap, Volume
+from tests.synthetic import coded_scan
+
+Coded = tuple[Volume, LabelMap]
+ORIENTATIONS = ["".join(code) for axes in permutations(("RL", "AP", "SI")) for code in product(*axes)]
+#: Every permutation of the axes and every flip occurs; the other orientations run in the full suite.
+FEW = ["LPS", "ASR", "IPL", "SLA", "RIP", "PRI"]
+
+
+@pytest.fixture(scope="module")
+def segmenter(oracle_weights: Path) -> Segmenter:
+    return Segmenter.from_pretrained("cpu", oracle_weights)
+
+
+@pytest.fixture(scope="module")
+def result(segmenter: Segmenter, coded: Coded) -> Segmentation:
+    return segmenter.segment(coded[0], scheme="verse")
+
+
+class TestResult:
+    def test_every_structure_is_found_where_it_is_and_named(self, result: Segmentation, coded: Coded) -> None:
+        reference = coded[1]
+        found = [level.name for level in result.levels]
+        expected = sorted((n for n in reference.structures if n != "canal"), key=rank)
+        assert found == expected
+        for name in expected[1:]:
+            assert dice(result.labels[name], reference[name]) > 0.6, name
+
+    def test_labels_are_on_exactly_the_inputs_grid(self, result: Segmentation, coded: Coded) -> None:
+        assert result.labels.grid is coded[0].grid
+        assert result.labels.data.shape == coded[0].grid.shape
+
+    def test_levels_are_measured_on_the_labels(self, result: Segmentation) -> None:
+        labels = result.labels
+        for level in result.levels:
+            voxels = np.argwhere(labels[level.name])
+            assert level.centroid_mm == pytest.approx(labels.grid.to_world(voxels.mean(axis=0)))
+            assert level.volume_ml == pytest.approx(len(voxels) * labels.grid.voxel_mm3 / 1000)
+            assert 0 < level.confidence <= 1
+
+    def test_a_level_at_the_border_says_so(self, result: Segmentation) -> None:
+        assert [level.name for level in result.levels if level.touches_border] == ["T11"]
+        assert ("cut-by-border", "T11") in {(notice.code, notice.level) for notice in result.warnings}
+
+    def test_provenance_names_version_weights_grid_and_times(self, result: Segmentation, segmenter: Segmenter) -> None:
+        provenance = result.provenance
+        assert provenance["version"] == cascade.__version__
+        assert provenance["weights_sha256"]["stage1_spine"] == segmenter.stage1.spec.weights_sha256
+        assert provenance["weights_sha256"]["stage2_levels"] == segmenter.stage2.spec.weights_sha256
+        assert tuple(provenance["grid"]["shape"]) == result.scan.grid.shape
+        assert set(provenance["seconds"]) == {"read", "stage1_spine", "stage2_levels", "postproc"}
+
+    def test_the_json_holds_what_is_documented(self, result: Segmentation, tmp_path: Path) -> None:
+        result.save_json(tmp_path / "run.json", input="a.nii", output="b.nii")
+        content = json.loads((tmp_path / "run.json").read_text())
+        assert list(content) == ["input", "output", "levels", "numbering", "warnings", "provenance"]
+        assert set(content["levels"][0]) == {"name", "centroid_mm", "volume_ml", "touches_border", "confidence"}
+        assert set(content["numbering"]) == {"confidence", "second_best", "margin"}
+        assert set(content["warnings"][0]) == {"code", "level", "text"}
+
+    def test_the_result_of_the_same_scan_is_the_same(self, segmenter: Segmenter, coded: Coded, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            segmenter.segment(coded[0]).save(tmp_path / f"{name}.nii.gz")
+        assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+class TestSchemes:
+    def test_the_default_holds_the_nine_only_and_is_silent_about_the_rest(self, segmenter: Segmenter, coded: Coded) -> None:
+        result = segmenter.segment(coded[0])
+        assert set(result.labels.structures) == set(CASCADE.ids)
+        assert {level.name for level in result.levels} == set(CASCADE.ids)
+        assert "structures-not-in-scheme" not in {notice.code for notice in result.warnings}
+
+    def test_the_extended_scheme_holds_everything(self, segmenter: Segmenter, coded: Coded) -> None:
+        result = segmenter.segment(coded[0], scheme=CASCADE_EXTENDED)
+        assert {"T11", "T12", "sacrum", "L5-S1"} <= set(result.labels.structures)
+
+    def test_every_scheme_labels_the_same_voxels(self, segmenter: Segmenter, coded: Coded, result: Segmentation) -> None:
+        for name in ("spider", "totalsegmentator_mr"):
+            other = segmenter.segment(coded[0], scheme=name)
+            assert all(np.array_equal(other.labels[s], result.labels[s]) for s in other.labels.structures)
+            lost = {level.name for level in result.levels if level.name not in SCHEMES[name]}
+            texts = [notice.text for notice in other.warnings if notice.code == "structures-not-in-scheme"]
+            assert len(texts) == bool(lost)
+            assert all(structure in text for structure in lost for text in texts)
+
+    def test_an_unknown_scheme_is_refused(self, segmenter: Segmenter, coded: Coded) -> None:
+        with pytest.raises(SchemeError, match="no label scheme 'verso'"):
+            segmenter.segment(coded[0], scheme="verso")
+
+
+class TestOrientation:
+    def same(self, segmenter: Segmenter, coded: Coded, result: Segmentation, axcodes: str) -> None:
+        other = segmenter.segment(coded[0].reoriented(axcodes), scheme="verse")
+        assert other.labels.grid.axcodes == axcodes
+        assert np.array_equal(other.labels.reoriented("RAS").data, result.labels.data)
+        assert [level.name for level in other.levels] == [level.name for level in result.levels]
+
+    @pytest.mark.parametrize("axcodes", FEW)
+    def test_flips_and_permutations_change_nothing_but_the_storage_order(
+        self, segmenter: Segmenter, coded: Coded, result: Segmentation, axcodes: str
+    ) -> None:
+        self.same(segmenter, coded, result, axcodes)
+
+    @pytest.mark.full
+    @pytest.mark.parametrize("axcodes", ORIENTATIONS)
+    def test_all_48_orientations_give_the_same_labels(self, segmenter: Segmenter, coded: Coded, result: Segmentation, axcodes: str) -> None:
+        self.same(segmenter, coded, result, axcodes)
+
+    def test_gain_and_offset_of_the_scanner_change_nothing(self, segmenter: Segmenter, coded: Coded, result: Segmentation) -> None:
+        scan = Volume((coded[0].data * 3.5 + 100).astype(np.float32), coded[0].grid)
+        assert dice(segmenter.segment(scan, scheme="verse").labels.data > 0, result.labels.data > 0) > 0.99
+
+
+class TestOddSpines:
+    @pytest.mark.parametrize("lumbar", [4, 6])
+    def test_another_count_is_never_renumbered_in_silence(self, segmenter: Segmenter, lumbar: int) -> None:
+        scan, _ = coded_scan(lumbar=lumbar, thoracic=1)
+        known = segmenter.segment(scan, scheme="verse", numbering=Numbering(count=lumbar))
+        assert f"lumbar-count-{lumbar}" in {notice.code for notice in known.warnings}
+        bodies = [level.name for level in known.levels if level.name[0] == "L" and "-" not in level.name]
+        assert bodies == [f"L{n}" for n in range(1, lumbar + 1)]
+
+    def test_a_fused_pair_is_reported(self, segmenter: Segmenter) -> None:
+        scan, _ = coded_scan(fused_disc="L2")
+        result = segmenter.segment(scan, scheme="verse")
+        codes = {notice.code for notice in result.warnings}
+        assert {"body-split"} & codes
+        assert {"L2", "L3"} <= {level.name for level in result.levels}
+
+    def test_without_the_sacrum_in_view_the_result_says_so(self, segmenter: Segmenter, coded: Coded) -> None:
+        scan, labels = coded
+        lowest = int(np.argwhere(labels["L3"])[:, 2].min()) - 3
+        box = (slice(0, 13), slice(0, 113), slice(lowest, 163))
+        cut = Volume(np.ascontiguousarray(scan.data[box]), scan.grid.cropped(box))
+        result = segmenter.segment(cut, scheme="verse")
+        assert "no-sacrum-in-view" in {notice.code for notice in result.warnings}
+        known = segmenter.segment(cut, scheme="verse", numbering=Numbering(lowest="L3"))
+        assert [level.name for level in known.levels if "-" not in level.name][-1] == "L3"
+        assert dice(known.labels["L2"], labels.data[box] == 21) > 0.6
+
+    def test_what_the_user_knows_wins_or_is_contradicted(self, segmenter: Segmenter, coded: Coded) -> None:
+        centre = coded[1].grid.to_world(np.argwhere(coded[1]["L4"]).mean(axis=0))
+        point = (float(centre[0]), float(centre[1]), float(centre[2]))
+        anchored = segmenter.segment(coded[0], scheme="verse", numbering=Numbering({"L3": point}))
+        level = next(level for level in anchored.levels if level.name == "L3")
+        assert np.linalg.norm(np.subtract(level.centroid_mm, point)) < 5
+        with pytest.raises(NumberingError, match="image: expected a body at the anchor L3"):
+            segmenter.segment(coded[0], numbering=Numbering({"L3": (900.0, 0.0, 0.0)}))
+        with pytest.raises(NumberingError, match="lowest L5; highest L5"):
+            segmenter.segment(coded[0], numbering=Numbering(lowest="L5", highest="L5"))
+
+    def test_a_scan_without_a_spine_is_a_clear_error(self, blind_weights: Path, coded: Coded) -> None:
+        with pytest.raises(NoSpineError, match="image: no spine found"):
+            Segmenter.from_pretrained("cpu", blind_weights).segment(coded[0])
+
+
+class TestReadScan:
+    def volume(self, data: np.ndarray) -> Volume:
+        return Volume(data.astype(np.float32), Grid(data.shape, np.eye(4)))
+
+    @pytest.fixture
+    def data(self) -> np.ndarray:
+        return np.random.default_rng(0).normal(300, 50, (11, 13, 17))
+
+    def test_a_sound_scan_passes_unchanged(self, data: np.ndarray) -> None:
+        scan, header, notices = read_scan(self.volume(data))
+        assert np.array_equal(scan.data, data.astype(np.float32))
+        assert header is None
+        assert notices == ()
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_what_is_not_finite_becomes_background_with_a_warning(self, data: np.ndarray, bad: float) -> None:
+        data[2, 3, :5] = bad
+        scan, _, notices = read_scan(self.volume(data))
+        assert (scan.data[2, 3, :5] == scan.data.min()).all()
+        assert np.isfinite(scan.data).all()
+        assert [notice.code for notice in notices] == ["not-finite"]
+
+    @pytest.mark.parametrize(("slices", "codes"), [(5, ["few-slices"]), (8, ["few-slices"]), (9, [])])
+    def test_few_slices_are_a_warning(self, data: np.ndarray, slices: int, codes: list[str]) -> None:
+        assert [notice.code for notice in read_scan(self.volume(data[:slices]))[2]] == codes
+
+    @pytest.mark.parametrize("axis", [0, 1, 2])
+    def test_fewer_than_five_voxels_are_refused(self, data: np.ndarray, axis: int) -> None:
+        with pytest.raises(InputError, match="at least 5 voxels along each axis"):
+            read_scan(self.volume(np.take(data, range(4), axis=axis)))
+
+    @pytest.mark.parametrize(
+        ("value", "said"), [(7.0, "every voxel has the value 7"), (np.nan, "no voxel holds a finite"), (np.inf, "no voxel holds a finite")]
+    )
+    def test_an_image_without_content_is_refused(self, data: np.ndarray, value: float, said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            read_scan(self.volume(np.full_like(data, value)))
+
+    def test_a_scan_that_is_constant_but_for_nan_is_refused(self, data: np.ndarray) -> None:
+        constant = np.full_like(data, 3.0)
+        constant[0] = np.nan
+        with pytest.raises(InputError, match="every voxel has the value 3"):
+            read_scan(self.volume(constant))
+
+    def test_the_scan_in_the_callers_hands_is_not_changed(self, data: np.ndarray) -> None:
+        data[0, 0, 0] = np.nan
+        volume = self.volume(data)
+        read_scan(volume)
+        assert np.isnan(volume.data[0, 0, 0])
+
+
+def test_a_file_and_the_same_image_in_memory_give_the_same_labels(
+    segmenter: Segmenter, coded: Coded, result: Segmentation, tmp_path: Path
+) -> None:
+    write_volume(coded[0], tmp_path / "scan.nii.gz")
+    from_file = segmenter.segment(str(tmp_path / "scan.nii.gz"), scheme="verse")
+    from_file.save(tmp_path / "labels.nii.gz")
+    saved = nib.load(tmp_path / "labels.nii.gz")
+    assert np.array_equal(saved.affine, nib.load(tmp_path / "scan.nii.gz").affine)
+    assert dice(np.asarray(saved.dataobj) > 0, result.labels.data > 0) > 0.999
+
+
+def test_an_error_names_the_file_once(segmenter: Segmenter, tmp_path: Path) -> None:
+    path = tmp_path / "none.nii.gz"
+    with pytest.raises(InputError) as caught:
+        segmenter.segment(path)
+    assert str(caught.value).count(str(path)) == 1
+
+
+def test_the_public_names_are_there() -> None:
+    for name in cascade.__all__:
+        assert getattr(cascade, name).__name__ if name[0].isupper() and not name.isupper() else getattr(cascade, name)
+    assert set(cascade.__all__) <= set(dir(cascade))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = cascade.nonsense  # type: ignore[attr-defined]

@@ -1,0 +1,216 @@
+"""Training: the same batches at the same step, and a kill changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cascade.checkpoints import load_checkpoint
+from cascade.errors import InputError
+from cascade.labels import CASCADE
+from cascade.nifti import write_labels, write_volume
+from cascade.phantom import PhantomSpec, render
+from cascade.stage2_levels.train import CLASSES, target
+from cascade.training import loop
+from cascade.training.augmentation import Augmentation
+from cascade.training.cases import read_cases
+from cascade.training.examples import Example, draw_batch, prepare_examples
+from cascade.training.loop import TrainingError, train
+from cascade.training.recipe import PatchChoice, Recipe
+from tests.synthetic import tiny_spec
+
+SPEC = tiny_spec("stage2_levels", CLASSES, (6.0, 3.0, 3.0))
+RECIPE = Recipe(SPEC, steps=8, patches=(PatchChoice((8, 16, 24), 2), PatchChoice((8, 24, 16), 1)), learning_rate=0.01)
+
+
+@pytest.fixture(scope="session")
+def cases_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two phantoms as a user's folder of pairs."""
+    folder = tmp_path_factory.mktemp("cases")
+    for seed in range(2):
+        image, labels = render(PhantomSpec(shape=(9, 71, 111), spacing_mm=(6.0, 2.8, 2.8), seed=seed))
+        write_volume(image, folder / f"{seed}_image.nii.gz")
+        write_labels(labels.to_scheme(CASCADE, lost="drop"), folder / f"{seed}_labels.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def examples(cases_folder: Path) -> list[Example]:
+    prepared, problems = prepare_examples(read_cases(cases_folder, scheme="cascade"), SPEC, target)
+    assert not problems
+    return prepared
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return dict(load_checkpoint("stage2_levels", folder).network.state_dict())
+
+
+def log(folder: Path) -> list[tuple[int, float]]:
+    with (folder / "log.csv").open() as stream:
+        return [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(stream)]
+
+
+class TestBatches:
+    def test_the_same_step_is_the_same_batch_and_another_step_another(self, examples: list[Example]) -> None:
+        first, again, other = (draw_batch(examples, RECIPE, step) for step in (3, 3, 4))
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        assert first[0].shape != other[0].shape or not torch.equal(first[0], other[0])
+
+    def test_another_seed_is_another_batch(self, examples: list[Example]) -> None:
+        one, two = (draw_batch(examples, dataclasses.replace(RECIPE, seed=seed), 0) for seed in (1, 2))
+        assert one[0].shape != two[0].shape or not torch.equal(one[0], two[0])
+
+    def test_batches_do_not_depend_on_torchs_own_randomness(self, examples: list[Example]) -> None:
+        torch.manual_seed(1)
+        first = draw_batch(examples, RECIPE, 5)[0]
+        torch.manual_seed(2)
+        assert torch.equal(first, draw_batch(examples, RECIPE, 5)[0])
+
+    def test_batches_have_the_recipes_shapes_and_finite_values(self, examples: list[Example]) -> None:
+        shapes = set()
+        for step in range(12):
+            images, allowed = draw_batch(examples, RECIPE, step)
+            assert images.dtype == torch.float32
+            assert allowed.dtype == torch.uint8
+            assert torch.isfinite(images).all()
+            assert images.shape[2:] == allowed.shape[1:]
+            assert int(allowed.max()) < 1 << len(CLASSES)
+            shapes.add((images.shape[0], tuple(images.shape[2:])))
+        assert shapes == {(2, (8, 16, 24)), (1, (8, 24, 16))}
+
+    def test_patches_show_labelled_structures(self, examples: list[Example]) -> None:
+        shown = [bool((draw_batch(examples, RECIPE, step)[1] == 2).any()) for step in range(12)]
+        assert sum(shown) >= 9
+
+    def test_without_variation_a_patch_is_a_piece_of_the_scan(self, examples: list[Example]) -> None:
+        still = Augmentation(0, 0, 1.0, 0, *[0.0] * 7, noise=0)
+        recipe = dataclasses.replace(RECIPE, augmentation=still, jitter_mm=0.0)
+        images, allowed = draw_batch(examples, recipe, 0)
+        assert images.std() > 0.1
+        assert (allowed > 0).any()
+
+
+class TestLoop:
+    def test_training_leaves_usable_weights_state_and_log(self, examples: list[Example], tmp_path: Path) -> None:
+        seen: list[tuple[int, int]] = []
+        spec = train(examples, RECIPE, tmp_path, progress=lambda step, steps, _: seen.append((step, steps)))
+        assert {path.name for path in tmp_path.iterdir()} == {"stage2_levels.json", "stage2_levels.safetensors", "state.pt", "log.csv"}
+        assert spec.training["steps_done"] == 8
+        assert sum(spec.training["cases"].values()) == 2
+        assert spec.training["recipe"]["learning_rate"] == 0.01
+        assert load_checkpoint("stage2_levels", tmp_path).spec.weights_sha256 == spec.weights_sha256
+        assert [step for step, _ in log(tmp_path)] == list(range(1, 9))
+        assert seen == [(step, 8) for step in range(1, 9)]
+
+    def test_the_loss_falls(self, examples: list[Example], tmp_path: Path) -> None:
+        recipe = dataclasses.replace(RECIPE, steps=60, learning_rate=0.05, patches=(PatchChoice((8, 16, 16), 1),))
+        train(examples, recipe, tmp_path)
+        losses = [loss for _, loss in log(tmp_path)]
+        assert np.mean(losses[-15:]) < np.mean(losses[:15])
+
+    def test_equal_runs_give_equal_weights(self, examples: list[Example], tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            train(examples, RECIPE, tmp_path / name)
+        assert (tmp_path / "a" / "stage2_levels.safetensors").read_bytes() == (tmp_path / "b" / "stage2_levels.safetensors").read_bytes()
+
+    def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+        self, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train(examples, RECIPE, tmp_path / "whole")
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+
+        def kill(step: int, steps: int, loss: float) -> None:
+            if step == 5:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(examples, RECIPE, tmp_path / "killed", progress=kill)
+        train(examples, RECIPE, tmp_path / "killed", resume=True)
+        whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+        assert all(torch.equal(whole[name], killed[name]) for name in whole)
+        assert log(tmp_path / "killed") == log(tmp_path / "whole")
+
+    def test_a_run_stopped_by_the_clock_can_be_resumed(self, examples: list[Example], tmp_path: Path) -> None:
+        spec = train(examples, RECIPE, tmp_path, max_seconds=0.0)
+        assert spec.training["steps_done"] == 0
+        assert train(examples, RECIPE, tmp_path, resume=True).training["steps_done"] == 8
+
+    def test_without_resume_a_run_starts_afresh(self, examples: list[Example], tmp_path: Path) -> None:
+        train(examples, dataclasses.replace(RECIPE, steps=3), tmp_path)
+        assert train(examples, RECIPE, tmp_path).training["steps_done"] == 8
+        assert [step for step, _ in log(tmp_path)] == list(range(1, 9))
+
+    def test_training_starts_from_given_weights(self, examples: list[Example], tmp_path: Path) -> None:
+        train(examples, dataclasses.replace(RECIPE, seed=9), tmp_path / "first")
+        network = load_checkpoint("stage2_levels", tmp_path / "first").network
+        train(examples, RECIPE, tmp_path / "second", init=network, max_seconds=0.0)
+        first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+    def test_weights_of_another_network_are_refused(self, examples: list[Example], tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match="do not fit the network of this recipe"):
+            train(examples, RECIPE, tmp_path, init=torch.nn.Conv3d(1, 4, 1))
+
+    @pytest.mark.parametrize("bad", [math.nan, math.inf])
+    def test_a_loss_that_is_no_number_stops_training(self, examples: list[Example], tmp_path: Path, bad: float) -> None:
+        broken = [dataclasses.replace(e, image=torch.full_like(e.image, bad)) for e in examples]
+        with pytest.raises(TrainingError, match=r"the loss is (nan|inf|-inf) at step 0; resume from the last state"):
+            train(broken, RECIPE, tmp_path)
+        assert not (tmp_path / "stage2_levels.safetensors").exists()
+
+    @pytest.mark.parametrize("content", [b"", b"no state", "another"])
+    def test_a_state_that_does_not_fit_is_refused(self, examples: list[Example], tmp_path: Path, content: Any) -> None:
+        if content == "another":
+            torch.save({"step": 1, "network": {}, "average": {}, "optimizer": {}}, tmp_path / "state.pt")
+        else:
+            (tmp_path / "state.pt").write_bytes(content)
+        with pytest.raises(TrainingError, match=r"state\.pt: expected the state of a run of this recipe .* train into a new folder"):
+            train(examples, RECIPE, tmp_path, resume=True)
+
+
+class TestExamples:
+    def test_a_case_that_cannot_be_used_is_reported_and_the_others_are_used(self, cases_folder: Path, tmp_path: Path) -> None:
+        cases = read_cases(cases_folder, scheme="cascade")
+        broken = dataclasses.replace(cases[0], labels=tmp_path / "none.nii.gz")
+        examples, problems = prepare_examples([broken, cases[1]], SPEC, target)
+        assert [example.case for example in examples] == [cases[1]]
+        assert len(problems) == 1
+        assert "none.nii.gz" in problems[0]
+
+    def test_no_usable_case_is_an_error(self, cases_folder: Path, tmp_path: Path) -> None:
+        broken = dataclasses.replace(read_cases(cases_folder, scheme="cascade")[0], labels=tmp_path / "none.nii.gz")
+        with pytest.raises(InputError, match="at least one usable training case"):
+            prepare_examples([broken], SPEC, target)
+
+    def test_examples_are_on_the_working_grid_with_centres_on_structures(self, examples: list[Example]) -> None:
+        for example in examples:
+            assert example.image.shape == example.allowed.shape
+            values = example.allowed.numpy()[tuple(example.centres.T)]
+            assert set(np.unique(values)) <= {2, 4, 8}
+
+
+class TestRecipe:
+    def test_the_packages_recipes_can_be_read(self) -> None:
+        from cascade.training.stages import STAGES
+
+        for stage in STAGES.values():
+            recipe = Recipe.read(stage.recipe, steps=5)
+            assert recipe.steps == 5
+            for choice in recipe.patches:
+                assert all(n % s == 0 for n, s in zip(choice.shape, recipe.spec.stride, strict=True))
+
+    @pytest.mark.parametrize("text", [None, "", "{}", "[1]", '{"spec": {}}', '{"spec": 3, "steps": 1, "patches": []}'])
+    def test_a_file_that_is_no_recipe_is_named(self, tmp_path: Path, text: str | None) -> None:
+        path = tmp_path / "recipe.json"
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(Exception, match=r"recipe\.json: expected a (training recipe|StageSpec) in JSON") as caught:
+            Recipe.read(path)
+        assert isinstance(caught.value, loop.CascadeError)
