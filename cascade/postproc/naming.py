@@ -41,8 +41,10 @@ _RARITY = MappingProxyType(
 #: Cost of a last body that is not the lowest presacral one although the sacrum is seen below it, or although
 #: the field of view goes on below it; and of one that is although it is cut off there.
 _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
-#: Cost of a body that is none: its step may point anywhere (360 degrees) and have any length (up to 100 mm), and it is rare.
-_GHOST = float(np.log(360.0) + np.log(100.0)) + 2.0
+#: Cost of a step of which nothing is known: it may point anywhere (360 degrees) and have any length (up to 100 mm);
+#: and of a body that is none, which is rare on top.
+_ANY_STEP = float(np.log(360.0) + np.log(100.0))
+_GHOST = _ANY_STEP + 2.0
 #: Room for one more level below the last body, in mm.
 ROOM_FOR_A_BODY_MM = 45.0
 
@@ -108,20 +110,25 @@ class ShapeModel:
             From head to foot.
         """
         count = len(self.mean) // 2
-        steps, values = [], []
+        steps, values, unknown = [], [], 0
         for i, (start, end) in enumerate(itertools.pairwise(centroids_mm)):
             step = last + len(centroids_mm) - 1 - i
-            if start is not None and end is not None and step < count:
+            if start is None or end is None:
+                continue
+            if step < count:
                 steps.append(step)
                 values.append(step_shape(start, end))
+            else:
+                unknown += 1
         if not steps:
-            return 0.0
+            return unknown * _ANY_STEP
         index = [*steps, *(step + count for step in steps)]
         difference = np.array(values).T.ravel() - self.mean[index]
         covariance = self.covariance[np.ix_(index, index)]
         _, log_determinant = np.linalg.slogdet(covariance)
         constant = len(index) * np.log(2 * np.pi)
-        return float(0.5 * (difference @ np.linalg.solve(covariance, difference) + log_determinant + constant))
+        nats = 0.5 * (difference @ np.linalg.solve(covariance, difference) + log_determinant + constant)
+        return float(nats) + unknown * _ANY_STEP
 
 
 def step_shape(start_mm: FloatArray, end_mm: FloatArray) -> tuple[float, float]:
@@ -218,26 +225,27 @@ def _kept_parts(chain: Chain) -> Iterator[tuple[int, int]]:
 def _windows(length: int, chain: Chain, numbering: Numbering) -> Iterator[tuple[str, tuple[str, ...], int]]:
     """All windows of all spines: what is unusual, the names, and how many bodies of that spine lie below the last one."""
     for variant, (spine, telling) in _SPINES.items():
-        if variant == "s1-as-body" and chain.sacrum is not None:
+        asked_for = numbering.count is not None and _lumbar_count(spine) == numbering.count
+        if numbering.count is not None and not asked_for:
             continue
-        if variant == "four-lumbar" and chain.sacrum is None and numbering.count != 4:
+        if (chain.sacrum is not None and variant == "s1-as-body") or (chain.sacrum is None and variant == "four-lumbar" and not asked_for):
             continue
         for start in range(len(spine) - length + 1):
             names = spine[start : start + length]
-            ends_low_enough = variant != "four-lumbar" or names[-1] == "L4"
-            if set(telling) <= set(names) and ends_low_enough:
-                yield variant, names, len(spine) - start - length - (variant == "s1-as-body")
+            below = len(spine) - start - length
+            if asked_for or (set(telling) <= set(names) and (variant != "four-lumbar" or below == 0)):
+                yield variant, names, below - (variant == "s1-as-body")
+
+
+def _lumbar_count(spine: Sequence[str]) -> int:
+    return sum(name.startswith("L") for name in spine)
 
 
 def _agrees(names: Sequence[str | None], window: Sequence[str], numbering: Numbering, anchored: Mapping[int, str]) -> bool:
     vertebrae = [name for name in window if name != SACRUM]
-    lumbar = {4: "L4", 5: "L5", 6: "L6"}.get(numbering.count or 0)
-    lowest, count_fits = vertebrae[-1] if vertebrae else SACRUM, True
-    if lumbar is not None and lowest in BODIES:
-        count_fits = BODIES.index(lowest) <= BODIES.index(lumbar)
+    lowest = vertebrae[-1] if vertebrae else SACRUM
     return (
-        count_fits
-        and numbering.lowest in (None, lowest)
+        numbering.lowest in (None, lowest)
         and numbering.highest in (None, window[0])
         and all(names[i] == name for i, name in anchored.items())
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.errors import NumberingError
-from cascade.labels import BODIES, SACRUM, rank
+from cascade.labels import BODIES, rank
 from cascade.postproc.chain import Chain, Link, build_chain
 from cascade.postproc.instances import Instance
 from cascade.postproc.naming import Naming, Numbering, ShapeModel, anchored_links, name_chain, step_shape
@@ -40,6 +42,11 @@ def chain_of(count: int, sacrum: bool = True) -> Chain:
     return build_chain([*bodies(count), *discs(count), *([sacrum_below(count)] if sacrum else [])])
 
 
+def named(chain: Chain, room_below_mm: float, **known: Any) -> Naming:
+    """Name a chain with the same room below each of its links."""
+    return name_chain(chain, [room_below_mm] * len(chain.links), **known)
+
+
 def lowest(naming: Naming) -> str | None:
     return naming.names[-1]
 
@@ -47,23 +54,23 @@ def lowest(naming: Naming) -> str | None:
 class TestChoice:
     @pytest.mark.parametrize("count", range(1, 13))
     def test_above_a_sacrum_the_last_body_is_l5(self, count: int) -> None:
-        naming = name_chain(chain_of(count), ROOM)
+        naming = named(chain_of(count), ROOM)
         usual = [b for b in BODIES if b not in ("T13", "L6")]
         assert list(naming.names) == usual[-count:]
         assert naming.variant == "usual"
 
     def test_at_the_end_of_the_field_of_view_l5_is_likely_but_not_sure(self) -> None:
-        naming = name_chain(chain_of(5, sacrum=False), NO_ROOM)
+        naming = named(chain_of(5, sacrum=False), NO_ROOM)
         assert lowest(naming) == "L5"
         assert naming.confidence < 0.9
         assert naming.margin < 1.0
 
     def test_a_sacrum_makes_it_sure(self) -> None:
-        assert name_chain(chain_of(7), ROOM).confidence > 0.95
+        assert named(chain_of(7), ROOM).confidence > 0.95
 
     @given(st.integers(1, 18), st.booleans(), st.floats(0, 200))
     def test_names_are_strictly_ordered_and_the_runner_up_differs(self, count: int, sacrum: bool, room: float) -> None:
-        naming = name_chain(chain_of(count, sacrum), room)
+        naming = named(chain_of(count, sacrum), room)
         names = [name for name in naming.names if name]
         assert len(naming.names) == count
         assert all(rank(a) < rank(b) for a, b in itertools.pairwise(names))
@@ -73,7 +80,7 @@ class TestChoice:
 
     def test_a_missing_body_keeps_its_place(self) -> None:
         chain = build_chain([*bodies(6, missing=(3,)), sacrum_below(6)])
-        naming = name_chain(chain, ROOM)
+        naming = named(chain, ROOM)
         assert naming.names == ("T12", "L1", "L2", None, "L4", "L5")
         assert naming.sequence[3] == "L3"
 
@@ -81,15 +88,15 @@ class TestChoice:
 class TestUser:
     @pytest.mark.parametrize("name", ["L3", "T12", "L5"])
     def test_the_lowest_level_is_believed(self, name: str) -> None:
-        naming = name_chain(chain_of(5, sacrum=False), NO_ROOM, numbering=Numbering(lowest=name))
+        naming = named(chain_of(5, sacrum=False), NO_ROOM, numbering=Numbering(lowest=name))
         assert lowest(naming) == name
 
     def test_the_highest_level_is_believed(self) -> None:
-        assert name_chain(chain_of(5, sacrum=False), NO_ROOM, numbering=Numbering(highest="T11")).names[0] == "T11"
+        assert named(chain_of(5, sacrum=False), NO_ROOM, numbering=Numbering(highest="T11")).names[0] == "T11"
 
     @pytest.mark.parametrize(("count", "last"), [(4, "L4"), (5, "L5"), (6, "L6")])
     def test_the_count_is_believed(self, count: int, last: str) -> None:
-        naming = name_chain(chain_of(8), ROOM, numbering=Numbering(count=count))
+        naming = named(chain_of(8), ROOM, numbering=Numbering(count=count))
         assert lowest(naming) == last
         assert naming.variant == {4: "four-lumbar", 5: "usual", 6: "six-lumbar"}[count]
 
@@ -98,7 +105,7 @@ class TestUser:
         numbering = Numbering({"L2": (0.0, 0.0, -2 * STEP)})
         links = anchored_links(chain, numbering, {"L2": chain.bodies[2].value})
         assert links == {2: "L2"}
-        assert name_chain(chain, NO_ROOM, numbering=numbering, anchored=links).names == ("T12", "L1", "L2", "L3", "L4")
+        assert named(chain, NO_ROOM, numbering=numbering, anchored=links).names == ("T12", "L1", "L2", "L3", "L4")
 
     def test_a_disc_can_be_an_anchor(self) -> None:
         chain = chain_of(5, sacrum=False)
@@ -109,8 +116,8 @@ class TestUser:
             anchored_links(chain_of(5), Numbering({"L2": (1.0, 2.0, 3.0)}), {"L2": 0})
 
     def test_what_contradicts_itself_is_refused_with_what_was_found(self) -> None:
-        with pytest.raises(NumberingError, match=r"lowest L5; highest L5; found 5 levels in a row, bodies at \(0, 0, 0\)"):
-            name_chain(chain_of(5), ROOM, numbering=Numbering(lowest="L5", highest="L5"))
+        with pytest.raises(NumberingError, match=r"lowest L5; highest L5; found 5 levels in a row, bodies at \(0, 0, -?0\)"):
+            named(chain_of(5), ROOM, numbering=Numbering(lowest="L5", highest="L5"))
 
     @pytest.mark.parametrize("wrong", [{"lowest": "X1"}, {"highest": "l5"}, {"count": 3}, {"anchors": {"Q": (0, 0, 0)}}, {"lowest": ""}])
     def test_what_is_no_level_is_refused(self, wrong: dict[str, object]) -> None:
@@ -135,7 +142,7 @@ class TestChain:
         assert build_chain([above, *bodies(3), *discs(3)]).disc_above == above
 
     def test_two_discs_in_one_gap_leave_the_larger(self) -> None:
-        small = instance("disc", 77, 0.45 * STEP, 1.0, 300.0)
+        small = instance("disc", 77, 0.3 * STEP, 1.0, 300.0)
         chain = build_chain([*bodies(3), *discs(3), small])
         assert chain.links[0].disc is not None
         assert chain.links[0].disc.value == 100
@@ -176,24 +183,42 @@ class TestShape:
         assert tilt == pytest.approx(45.0)
         assert length == pytest.approx(math.sqrt(1809))
 
-    def test_a_spine_that_bends_like_another_level_is_named_so(self) -> None:
-        steps = ("T12-L1", "L1-L2", "L2-L3", "L3-L4", "L4-L5")
-        mean = np.array([-10.0, -6, 0, 8, 20, 30, 32, 34, 35, 36])
-        model = ShapeModel(steps, mean, np.diag([4.0] * 5 + [2.0] * 5))
+    #: Tilts of the steps L5-S1, L4-L5, ... T11-T12, then their lengths.
+    MEAN = np.array([44.0, 20, 8, 0, -6, -10, -12, 34, 36, 35, 34, 32, 30, 28])
+    MODEL = ShapeModel(MEAN, np.diag([4.0] * 7 + [2.0] * 7))
+
+    @pytest.mark.parametrize("last", range(-1, 4))
+    def test_a_spine_that_bends_like_another_level_is_named_so(self, last: int) -> None:
+        points = self.bent(last, 4)
+        costs = {place: self.MODEL.cost(place, points) for place in range(-1, 4)}
+        assert min(costs, key=lambda place: costs[place]) == last
+
+    def test_without_a_sacrum_the_shape_decides(self) -> None:
+        assert self.named_from_shape(self.bent(1, 4)).names == ("L1", "L2", "L3", "L4")
+
+    def test_s1_taken_for_a_body_is_named_sacrum(self) -> None:
+        naming = self.named_from_shape(self.bent(-1, 5))
+        assert naming.names == ("L2", "L3", "L4", "L5", "sacrum")
+        assert naming.variant == "s1-as-body"
+
+    def test_a_ghost_in_the_pelvis_is_left_out(self) -> None:
+        points = [*self.bent(0, 5), self.bent(0, 5)[-1] + (0.0, 45.0, -10.0)]
+        assert self.named_from_shape(points).names == ("L1", "L2", "L3", "L4", "L5", None)
+
+    def test_steps_that_the_model_does_not_know_may_be_anything(self) -> None:
+        assert self.MODEL.cost(7, [np.zeros(3), np.ones(3)]) == pytest.approx(math.log(360 * 100))
+        assert self.MODEL.cost(0, [np.zeros(3), None]) == 0.0
+
+    def bent(self, last: int, count: int) -> list[np.ndarray]:
+        """Centroids of a typical spine, from head to foot; `last` bodies lie below them."""
         points = [np.zeros(3)]
-        for tilt, length in zip(mean[1:4], mean[6:9], strict=True):
-            angle = np.radians(tilt)
+        for step in range(last + count - 1, last, -1):
+            angle, length = np.radians(self.MEAN[step]), self.MEAN[7 + step]
             points.append(points[-1] + length * np.array([0.0, -np.sin(angle), -np.cos(angle)]))
-        costs = {first: model.cost(_run(first, 4), points) for first in ("T12", "L1", "L2")}
-        assert min(costs, key=lambda first: costs[first]) == "L1"
+        return points
 
-    def test_steps_that_the_model_does_not_know_cost_nothing(self) -> None:
-        model = ShapeModel(("L4-L5",), np.array([20.0, 36.0]), np.eye(2))
-        assert model.cost(("T5", "T6"), [np.zeros(3), np.ones(3)]) == 0.0
-        assert model.cost(("L4", None), [np.zeros(3), None]) == 0.0
-        assert SACRUM not in model.steps
-
-
-def _run(first: str, count: int) -> list[str]:
-    usual = [b for b in BODIES if b not in ("T13", "L6")]
-    return usual[usual.index(first) : usual.index(first) + count]
+    def named_from_shape(self, points: list[np.ndarray]) -> Naming:
+        chain = Chain(
+            tuple(Link(dataclasses.replace(body, centroid_mm=tuple(p)), None) for body, p in zip(bodies(len(points)), points, strict=True))
+        )
+        return named(chain, NO_ROOM, shape_model=self.MODEL)
