@@ -42,6 +42,37 @@ CASE_FIGURES: Mapping[str, Callable[[KindScore], float]] = {
 
 
 @dataclass(frozen=True)
+class Heading:
+    """How a figure is shown: its heading, its decimals, and the factor to the unit in the heading."""
+
+    text: str
+    decimals: int
+    factor: float = 1.0
+
+    def show(self, value: float | None) -> str:
+        """The number as text; a dash where there is none.
+
+        >>> HEADINGS["detection"].show(0.9876), HEADINGS["dice"].show(None)
+        ('98.8', '-')
+        """
+        return "-" if value is None else f"{value * self.factor:.{self.decimals}f}"
+
+
+#: The figures that tables show, in their order.
+HEADINGS: Mapping[str, Heading] = {
+    "dice": Heading("Dice", 3),
+    "matched_dice": Heading("any name", 3),
+    "mean_distance_mm": Heading("mean mm", 2),
+    "distance95_mm": Heading("95% mm", 2),
+    "volume_error_percent": Heading("volume %", 1),
+    "detection": Heading("detected %", 1, 100),
+    "level_accuracy": Heading("level %", 1, 100),
+    "all_right": Heading("all right %", 1, 100),
+    "extra": Heading("extra", 2),
+}
+
+
+@dataclass(frozen=True)
 class Figure:
     """A mean with its confidence interval.
 

@@ -20,11 +20,14 @@ class Notice:
 
     Parameters
     ----------
+    file : Path
+        The prediction; the reference where there is none.
     code : str
-        ``"scored-as-empty"``: the prediction cannot be used; or ``"values-not-in-scheme"``: label values were left out.
+        ``"scored-as-empty"``: the prediction cannot be used; or ``"values-not-in-scheme"``: some of its values were left out.
     text : str
     """
 
+    file: Path
     code: str
     text: str
 
@@ -64,15 +67,17 @@ def evaluate(pair: Pair, highest: str = HIGHEST) -> CaseResult:
     InputError
         The reference cannot be used, or labels no structure that can be scored.
     """
-    reference, strangers = pair.load_reference()
-    notices = _about_values(pair.case.labels, strangers, pair.case.scheme.name)
+    reference = pair.load_reference()
+    file = pair.prediction or pair.case.labels
+    notices: tuple[Notice, ...] = ()
     try:
         prediction, unknown = pair.load_prediction()
         kinds = compare(prediction, reference, highest)
-        notices += _about_values(pair.prediction, unknown, pair.scheme.name)
+        if unknown:
+            notices = (Notice(file, "values-not-in-scheme", _about_values(unknown, pair.scheme.name)),)
     except InputError as problem:
         kinds = compare(pair.empty_prediction(reference), reference, highest)
-        notices += (Notice("scored-as-empty", _with_names(problem, pair)),)
+        notices = (Notice(file, "scored-as-empty", _with_names(problem, pair)),)
     if not kinds:
         raise InputError(
             f"{pair.case.labels}: expected labelled structures from {highest} down that scheme {pair.scheme.name!r} knows too; "
@@ -89,11 +94,9 @@ def _with_names(problem: CascadeError, pair: Pair) -> str:
     return text if str(pair.case.labels) in text else f"{text} (reference {pair.case.labels})"
 
 
-def _about_values(path: Path | None, unknown: Sequence[int], scheme: str) -> tuple[Notice, ...]:
-    if not unknown:
-        return ()
+def _about_values(unknown: Sequence[int], scheme: str) -> str:
     shown = ", ".join(map(str, unknown[:8])) + (" ..." if len(unknown) > 8 else "")
-    return (Notice("values-not-in-scheme", f"{path}: values {shown} are not in scheme {scheme!r} and count as background"),)
+    return f"values {shown} are not in scheme {scheme!r} and count as background"
 
 
 _COLUMNS = (
