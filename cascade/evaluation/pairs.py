@@ -47,16 +47,6 @@ class Pair:
         """Data set and case."""
         return f"{self.case.dataset}/{self.case.name}"
 
-    def load_reference(self) -> LabelMap:
-        """Read the reference; label values that its scheme does not know count as unlabelled.
-
-        Raises
-        ------
-        InputError
-            The file cannot be used.
-        """
-        return read_known_labels(self.case.labels, self.case.scheme)[0]
-
     def load_prediction(self) -> tuple[LabelMap, tuple[int, ...]]:
         """Read the prediction; the second value are the label values that its scheme does not know and that were left out.
 

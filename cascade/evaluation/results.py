@@ -67,7 +67,7 @@ def evaluate(pair: Pair, highest: str = HIGHEST) -> CaseResult:
     InputError
         The reference cannot be used, or labels no structure that can be scored.
     """
-    reference = pair.load_reference()
+    reference = pair.case.load_labels()
     file = pair.prediction or pair.case.labels
     notices: tuple[Notice, ...] = ()
     try:
