@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade import CascadeError, LabelMap, Segmenter, Volume
+from cascade.cases import read_cases
 from cascade.labels import CANAL, SACRUM
-from cascade.training.cases import read_cases
 
 FLAGS = {"numbering-uncertain", "possible-lstv", "missing-body"}
 

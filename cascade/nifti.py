@@ -21,7 +21,8 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from cascade.errors import InputError, OutputError
+from cascade.errors import InputError, OutputError, SchemeError
+from cascade.labels import LabelScheme, get_scheme
 from cascade.volume import Grid, LabelMap, Volume
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -99,6 +100,22 @@ def write_labels(labels: LabelMap, path: Path, like: NiftiHeader | None = None) 
     image.header.extensions.append(Nifti1Extension(_COMMENT, json.dumps({"scheme": labels.scheme.name, "labels": names}).encode()))
     image.header["cal_max"] = 0
     write_image_file(image, path)
+
+
+def noted_scheme(path: Path) -> LabelScheme | None:
+    """Return the scheme that `write_labels` noted in a file's header; None if there is no such note.
+
+    Raises
+    ------
+    InputError
+        The file is missing or not a NIfTI.
+    """
+    for extension in _open(path).header.extensions:
+        if extension.get_code() == _COMMENT:
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, SchemeError):
+                note = json.loads(extension.get_content())
+                return get_scheme(note["scheme"]).for_chain(note["labels"].values())
+    return None
 
 
 def write_volume(volume: Volume, path: Path) -> None:

@@ -63,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> int:
     import torch
 
+    from cascade.cases import read_cases
     from cascade.checkpoints import choose_device, load_checkpoint
-    from cascade.training.cases import read_cases
     from cascade.training.examples import prepare_examples
     from cascade.training.loop import train
     from cascade.training.recipe import Recipe

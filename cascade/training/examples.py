@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cascade.cases import Case
 from cascade.checkpoints import StageSpec
 from cascade.errors import CascadeError, InputError
 from cascade.preprocess import network_input
 from cascade.training.augmentation import sample_patch
-from cascade.training.cases import Case
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import LabelMap
 

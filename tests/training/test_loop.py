@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from cascade.cases import read_cases
 from cascade.checkpoints import load_checkpoint
 from cascade.errors import InputError
 from cascade.labels import CASCADE
@@ -20,7 +21,6 @@ from cascade.phantom import PhantomSpec, render
 from cascade.stage2_levels.train import CLASSES, target
 from cascade.training import loop
 from cascade.training.augmentation import Augmentation
-from cascade.training.cases import read_cases
 from cascade.training.examples import Example, draw_batch, prepare_examples
 from cascade.training.loop import TrainingError, train
 from cascade.training.recipe import PatchChoice, Recipe

@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from cascade.cases import list_cases, read_cases, read_known_labels
 from cascade.errors import InputError, SchemeError
 from cascade.labels import CASCADE, VERSE
-from cascade.training.cases import read_cases
 
 SHAPE = (5, 7, 11)
 
@@ -104,6 +104,19 @@ def test_an_unknown_scheme_is_refused(table: Path) -> None:
     table.write_text("dataset\tcase\tscheme\none\ta\tverso\n")
     with pytest.raises(SchemeError, match="no label scheme 'verso'"):
         read_cases(table)
+
+
+def test_a_listing_asks_for_no_files(table: Path) -> None:
+    for path in (table.parent / "one").iterdir():
+        path.unlink()
+    assert [(case.dataset, case.name) for case in list_cases(table, "val")] == [("one", "b"), ("two", "a")]
+
+
+def test_values_that_were_left_out_are_told(tmp_path: Path) -> None:
+    pair(tmp_path, "a", np.arange(np.prod(SHAPE), dtype=np.uint16).reshape(SHAPE) % 12)
+    labels, unknown = read_known_labels(tmp_path / "a_labels.nii.gz", CASCADE)
+    assert labels.values == tuple(range(1, 10))
+    assert unknown == (10, 11)
 
 
 class TestLoading:

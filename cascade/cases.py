@@ -1,4 +1,4 @@
-"""Training cases: a table, or a folder of ``<case>_image`` / ``<case>_labels`` pairs."""
+"""Labelled cases, to train on or to measure against: a table, or a folder of ``<case>_image`` / ``<case>_labels`` pairs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from cascade.errors import InputError
 from cascade.labels import LabelScheme, get_scheme
 from cascade.nifti import SUFFIXES, read_image, read_label_array
 from cascade.volume import LabelMap, Volume, label_dtype
+
+#: Voxel centres of an image and its labels, or of two label maps, may lie this far apart (rounding of stored affines).
+GRID_TOLERANCE_MM = 0.01
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,53 @@ class Case:
         """
         volume, _ = read_image(self.image)
         labels = self.load_labels()
-        if not labels.grid.matches(volume.grid, tol_mm=0.01):
+        if not labels.grid.matches(volume.grid, tol_mm=GRID_TOLERANCE_MM):
             raise InputError(f"{self.labels}: expected the grid of {self.image.name}; shape or affine differ")
         return volume, labels
 
     def load_labels(self) -> LabelMap:
         """Read the labels alone; values that the scheme does not know count as unlabelled."""
-        values, grid = read_label_array(self.labels)
-        known = np.isin(values, list(self.scheme.ids.values()))
-        return LabelMap(np.where(known, values, 0).astype(label_dtype(self.scheme)), grid, self.scheme)
+        return read_known_labels(self.labels, self.scheme)[0]
+
+
+def read_known_labels(path: Path, scheme: LabelScheme) -> tuple[LabelMap, tuple[int, ...]]:
+    """Read a label file; values that `scheme` does not know become background.
+
+    Returns
+    -------
+    labels : LabelMap
+    unknown : tuple of int
+        The values that were left out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read as labels.
+    """
+    values, grid = read_label_array(path)
+    present = np.flatnonzero(np.bincount(values.ravel()))
+    unknown = np.setdiff1d(present, [0, *scheme.ids.values()])
+    data = np.where(np.isin(values, unknown), 0, values).astype(label_dtype(scheme))
+    return LabelMap(data, grid, scheme), tuple(int(value) for value in unknown)
 
 
 def read_cases(source: Path, split: str | None = None, scheme: str = "verse") -> list[Case]:
+    """List cases as `list_cases` does, and make sure that every file is there.
+
+    Raises
+    ------
+    InputError
+        As for `list_cases`, or a file that the table names is missing.
+    """
+    cases = list_cases(source, split, scheme)
+    for case in cases:
+        for path in (case.image, case.labels):
+            if not path.is_file():
+                raise InputError(f"{path}: expected this file for case {case.name!r} of {source}; there is none")
+    return cases
+
+
+def list_cases(source: Path, split: str | None = None, scheme: str = "verse") -> list[Case]:
     """List the cases of a table (``cases.tsv`` or the folder that holds it), or of a plain folder of pairs.
 
     Parameters
@@ -70,7 +108,7 @@ def read_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
     Raises
     ------
     InputError
-        There is no table and no pair, or a file that the table names is missing.
+        There is no table and no pair, or no case of this split.
     """
     table = source / "cases.tsv" if source.is_dir() else source
     if table.is_file():
@@ -81,10 +119,6 @@ def read_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
     if not cases:
         wanted = f" of split {split!r}" if split else ""
         raise InputError(f"{source}: expected cases.tsv or pairs <case>_image.nii.gz + <case>_labels.nii.gz{wanted}; found none")
-    for case in cases:
-        for path in (case.image, case.labels):
-            if not path.is_file():
-                raise InputError(f"{path}: expected this file for case {case.name!r} of {source}; there is none")
     return cases
 
 
