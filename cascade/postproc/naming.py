@@ -202,24 +202,23 @@ def _sequences(length: int, chain: Chain, numbering: Numbering) -> Iterator[tupl
     for variant, (spine, telling) in _SPINES.items():
         if variant == "s1-as-body" and chain.sacrum is not None:
             continue
-        if variant == "four-lumbar" and chain.sacrum is None and numbering.count != 4:
+        if numbering.count not in (None, sum(name.startswith("L") for name in spine)):
             continue
+        if variant == "four-lumbar" and chain.sacrum is None and numbering.count is None:
+            continue
+        told = numbering.count is not None and variant.endswith("lumbar")
         for start in range(len(spine) - length + 1):
             names = spine[start : start + length]
             ends_low_enough = variant != "four-lumbar" or names[-1] == "L4"
-            if set(telling) <= set(names) and ends_low_enough:
+            if told or (set(telling) <= set(names) and ends_low_enough):
                 yield variant, names, len(spine) - start - length - (variant == "s1-as-body")
 
 
 def _agrees(names: Sequence[str], numbering: Numbering, anchored: Mapping[int, str]) -> bool:
     vertebrae = [name for name in names if name != SACRUM]
-    lumbar = {4: "L4", 5: "L5", 6: "L6"}.get(numbering.count or 0)
-    lowest, count_fits = vertebrae[-1] if vertebrae else SACRUM, True
-    if lumbar is not None:
-        count_fits = BODIES.index(lowest) <= BODIES.index(lumbar) if lowest in BODIES else True
+    lowest = vertebrae[-1] if vertebrae else SACRUM
     return (
-        count_fits
-        and numbering.lowest in (None, lowest)
+        numbering.lowest in (None, lowest)
         and numbering.highest in (None, names[0])
         and all(names[i] == name for i, name in anchored.items())
     )
@@ -227,7 +226,7 @@ def _agrees(names: Sequence[str], numbering: Numbering, anchored: Mapping[int, s
 
 def _end_cost(last: str, variant: str, chain: Chain, room_below_mm: float) -> float:
     """How well the name of the last body goes with what is seen below it."""
-    is_last = last == SACRUM or (last == "L5" and variant != "six-lumbar") or last == "L6" or variant == "four-lumbar"
+    is_last = last == SACRUM or (last == "L5" and variant != "six-lumbar") or last == "L6" or (variant == "four-lumbar" and last == "L4")
     if chain.sacrum is not None and _adjoins(chain):
         return 0.0 if is_last else _NOT_LAST_ABOVE_SACRUM
     if room_below_mm > ROOM_FOR_A_BODY_MM:
