@@ -202,9 +202,12 @@ def tiny_spec(stage: str, classes: tuple[str, ...], spacing_mm: tuple[float, flo
     return dataclasses.replace(spec, **changes)
 
 
-def save_oracles(folder: Path, blind: bool = False) -> None:
-    """Write both checkpoints: networks that read the codes of `coded_scan`, or ones that never see anything."""
-    scan, _ = coded_scan()
+def save_oracles(folder: Path, scan: Volume | None = None, *, blind: bool = False) -> None:
+    """Write both checkpoints: networks that read the codes of a scan (by default the usual one), or that never see anything.
+
+    Codes are read after normalisation, so a scan with another share of bone needs networks of its own.
+    """
+    scan = scan or coded_scan()[0]
     tissue = scan.data[scan.data > scan.data.min()].astype(float)
     scale = {name: (code - tissue.mean()) / tissue.std() for name, code in _CODES.items()}
     step = 110.0 / tissue.std()

@@ -101,7 +101,7 @@ class TestPaint:
         coarse, fine = painted(column, result), painted(column, result, column.grid.with_spacing((2.0, 2.0, 2.0)))
         for name in coarse.structures:
             volumes = [labels[name].sum() * labels.grid.voxel_mm3 for labels in (coarse, fine)]
-            assert volumes[1] == pytest.approx(volumes[0], rel=0.15), name
+            assert volumes[1] == pytest.approx(volumes[0], rel=0.25), name
 
     def test_outside_of_what_was_classified_is_background(self) -> None:
         column = Column()
