@@ -22,7 +22,7 @@ FLOORS = (
     {"labels"},
     {"volume"},
     {"nifti", "metrics", "phantom"},
-    {"checkpoints"},
+    {"checkpoints", "cases"},
     {"preprocess"},
     {"patches"},
     {"stage1_spine", "stage2_levels", "postproc"},
@@ -37,6 +37,8 @@ NEVER = {
     "stage1_spine": {"stage2_levels", "postproc"},
     "stage2_levels": {"stage1_spine", "postproc"},
     "training": {"pipeline", "cli"},
+    "evaluation": {"torch", "monai", "checkpoints", "pipeline", "training", "datasets", "cli"},
+    "cases": {"torch", "monai", "pipeline", "training", "evaluation", "datasets", "cli"},
 }
 
 
