@@ -145,6 +145,8 @@ def _named(chain: Chain, naming: Naming) -> Iterator[tuple[str, Instance]]:
         yield disc_below(above, first), chain.disc_above
     following = [*naming.sequence[1:], SACRUM if naming.variant == "four-lumbar" else None]
     for link, name, next_name in zip(chain.links, naming.sequence, following, strict=True):
+        if name is None:
+            continue
         if link.body is not None:
             yield name, link.body
         if link.disc is not None and name != SACRUM:

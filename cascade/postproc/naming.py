@@ -153,7 +153,7 @@ class Naming:
         The next sequence that names a body differently; empty if there is none.
     margin : float
         Its cost above the best, in nats.
-    sequence : tuple of str
+    sequence : tuple of (str or None)
         The names with those of the bodies that were not found.
     """
 
@@ -162,7 +162,7 @@ class Naming:
     confidence: float
     second_best: tuple[str | None, ...]
     margin: float
-    sequence: tuple[str, ...] = ()
+    sequence: tuple[str | None, ...] = ()
 
 
 def name_chain(

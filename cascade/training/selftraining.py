@@ -78,7 +78,8 @@ def _given_allowed(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32
     given[sacrum][is_sacrum] += given[body][is_sacrum]
     for channel in range(len(classes)):
         given[channel][(allowed >> channel) & 1 == 0] = 0.0
-    return given / np.maximum(given.sum(axis=0), 1e-6)
+    given /= np.maximum(given.sum(axis=0), 1e-6)
+    return given
 
 
 def _plausible(candidate: NDArray[np.bool_], limits_ml: tuple[float, float], voxel_ml: float, only_uppermost: bool) -> NDArray[np.bool_]:
