@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cascade import __version__
 from cascade.cli import console
@@ -87,16 +89,17 @@ def _train(options: argparse.Namespace) -> int:
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     init = load_checkpoint(recipe.spec.stage, options.init).network if options.init else None
     device = choose_device(options.device)
-    spec = train(
-        examples,
-        recipe,
-        options.out,
-        device=device,
-        resume=options.resume,
-        init=init,
-        max_seconds=options.minutes * 60,
-        progress=_Progress(),
-    )
+    with contextlib.closing(_Progress()) as progress:
+        spec = train(
+            examples,
+            recipe,
+            options.out,
+            device=device,
+            resume=options.resume,
+            init=init,
+            max_seconds=options.minutes * 60,
+            progress=progress,
+        )
     print(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")
     return console.DONE
 
@@ -105,17 +108,22 @@ class _Progress:
     """A progress bar on stderr with the smoothed loss and the time left."""
 
     def __init__(self) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(unit="step", file=sys.stderr, mininterval=5.0, dynamic_ncols=True)
+        self._bar: Any = None
         self._smooth = math.nan
 
     def __call__(self, step: int, steps: int, loss: float) -> None:
-        if self._bar.total is None:
-            self._bar.total, self._bar.initial, self._bar.n = steps, step - 1, step - 1
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(total=steps, initial=step - 1, unit="step", file=sys.stderr, mininterval=5.0, dynamic_ncols=True)
         self._smooth = loss if math.isnan(self._smooth) else 0.98 * self._smooth + 0.02 * loss
         self._bar.set_postfix(loss=f"{self._smooth:.3f}", refresh=False)
         self._bar.update(1)
+
+    def close(self) -> None:
+        """End the bar's line, so that what follows has its own."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 if __name__ == "__main__":
