@@ -220,7 +220,7 @@ def _on_grid(mask: Volume, grid: Grid, file: ScanFile, log: Log) -> NDArray[np.f
     if mask.grid.matches(grid, tol_mm=0.01):
         return mask.data
     before = float((mask.data > 0).sum()) * mask.grid.voxel_mm3
-    moved = resample_array(mask.data, mask.grid, grid, order=0)
+    moved = _nearest(mask, grid)
     after = float((moved > 0).sum()) * grid.voxel_mm3
     lost = 1 - after / before if before else 0.0
     apart = float(np.linalg.norm(_centre(mask.grid) - _centre(grid)))
@@ -235,6 +235,12 @@ def _on_grid(mask: Volume, grid: Grid, file: ScanFile, log: Log) -> NDArray[np.f
     text = f"{name}: from {_describe(mask.grid)} to {_describe(grid)}, centres {apart:.1f} mm apart"
     log.add("mask-resampled", f"{text}, volume {before / 1000:.2f} -> {after / 1000:.2f} ml")
     return moved
+
+
+def _nearest(mask: Volume, grid: Grid) -> NDArray[np.float32]:
+    """The nearest voxel within the mask's field of view, 0 beyond: a label that touches its border does not grow."""
+    x, y, z = (slice(-1, n + 1) for n in mask.grid.shape)
+    return resample_array(np.pad(mask.data, 1), mask.grid.cropped((x, y, z)), grid, order=0)
 
 
 def _centre(grid: Grid) -> NDArray[np.floating[Any]]:
