@@ -234,3 +234,23 @@ def rank(structure: str) -> float:
     if structure not in BODIES:
         raise SchemeError(f"{structure!r} has no place in the chain of vertebrae and discs")
     return float(BODIES.index(structure))
+
+
+def skipped(structures: Iterable[str]) -> tuple[str, ...]:
+    """Levels that a set of labels passes over: bodies between labelled bodies, discs between labelled discs, cranial to caudal.
+
+    A T13 or L6 is only expected where it is labelled. Where no body (no disc) is labelled at all, none is passed over.
+
+    >>> skipped(["L1", "L2", "L4", "L1-L2", "L4-L5"])
+    ('L2-L3', 'L3', 'L3-L4')
+    >>> skipped(["T12", "L1", "L2"]), skipped(["L1-L2", "L3-L4"])
+    ((), ('L2-L3',))
+    """
+    present = {_key(name) for name in structures if name != CANAL}
+    if not present:
+        return ()
+    ranks = [rank(key) for key in present]
+    kinds = {is_disc(key) for key in present if key != SACRUM}
+    usual = [body for body in BODIES if body not in ("T13", "L6") or body in present]
+    levels = [name for body, below in zip(usual, [*usual[1:], SACRUM], strict=True) for name in (body, disc_below(body, below))]
+    return tuple(name for name in levels if min(ranks) < rank(name) < max(ranks) and is_disc(name) in kinds and _key(name) not in present)

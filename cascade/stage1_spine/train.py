@@ -20,7 +20,8 @@ BACKGROUND, COLUMN = np.uint8(1), np.uint8(2)
 def target(labels: LabelMap) -> NDArray[np.uint8]:
     """Bit masks of allowed classes (1 background, 2 column) for a labelled scan.
 
-    Beyond the outermost labelled structures the column goes on unlabelled: there both classes are allowed.
+    Beyond the outermost labelled structures, and where a body between others is not labelled, the column goes on unlabelled:
+    there both classes are allowed.
 
     Raises
     ------
@@ -32,6 +33,8 @@ def target(labels: LabelMap) -> NDArray[np.uint8]:
         raise InputError("expected labelled vertebral bodies; discs alone do not show the column")
     inside = column(labels)
     unknown = (regions.above | regions.below) & ~inside
+    if regions.no_body is not None:
+        unknown |= regions.no_body & ~inside
     return np.where(inside, COLUMN, np.where(unknown, BACKGROUND | COLUMN, BACKGROUND)).astype(np.uint8)
 
 

@@ -17,7 +17,8 @@ def target(labels: LabelMap) -> NDArray[np.uint8]:
     """Bit masks of allowed classes for a labelled scan, bit i for ``CLASSES[i]``.
 
     Far from the spine everything is background. Near it, an unlabelled voxel may be whatever this scan does not
-    label there: any disc where no disc is labelled, any body or disc above the highest label; below the lowest one
+    label there: any disc where no disc is labelled, a body or disc whose name is passed over between its neighbours, any
+    body or disc above the highest label; below the lowest one the lumbosacral disc unless it is labelled,
     the sacrum, and more vertebrae only if the labels end before L5. The lowest presacral body is labelled in
     every data set that reaches it, so what lies below it is never a body.
     """
@@ -26,6 +27,10 @@ def target(labels: LabelMap) -> NDArray[np.uint8]:
     allowed[regions.along] |= _unlabelled(regions)
     allowed[regions.above] |= _BODY | _DISC
     allowed[regions.below] |= _continuation(regions)
+    if regions.no_body is not None:
+        allowed[regions.no_body] |= _BODY
+    if regions.no_disc is not None:
+        allowed[regions.no_disc] |= _DISC
     for structure in labels.structures:
         allowed[labels[structure]] = _class_bit(structure)
     return allowed
@@ -39,7 +44,7 @@ def _continuation(regions: SpineRegions) -> np.uint8:
     if not regions.reaches_sacrum:
         return _BODY | _DISC | _SACRUM
     sacrum = np.uint8(0) if SACRUM in regions.structures else _SACRUM
-    return sacrum | (np.uint8(0) if regions.has_discs else _DISC)
+    return sacrum | (np.uint8(0) if regions.has_lowest_disc else _DISC)
 
 
 def _class_bit(structure: str) -> np.uint8:

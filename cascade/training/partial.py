@@ -3,8 +3,8 @@
 No public data set labels everything that is visible. A target is therefore not one class a voxel but a bit mask of
 allowed classes: ``1 << c`` where the label says class ``c``, several bits where it leaves a choice, 0 where it says
 nothing at all (outside the scan). What is possible follows from the labels alone: by class (a scan without any
-disc label may show discs along the spine) and by height (above the highest and below the lowest labelled
-structure the spine goes on).
+disc label may show discs along the spine), by height (above the highest and below the lowest labelled structure the spine
+goes on) and by name (L2 and L4 without L3: there is one, and it is not labelled).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cascade.errors import InputError
-from cascade.labels import CANAL, SACRUM, is_disc, rank
+from cascade.labels import CANAL, SACRUM, is_disc, rank, skipped
 from cascade.volume import FloatArray, Grid, LabelMap, resample_array
 
 #: Radius around the line through the structures that holds bodies and discs, with room to spare; it widens by
@@ -36,12 +36,16 @@ class SpineRegions:
         Near the spine between the outermost labelled structures, beyond the upper one, and beyond the lower one.
     structures : tuple of str
         The labelled structures, cranial to caudal.
+    no_body, no_disc : arrays of bool, or None
+        Near the spine, around the place of bodies (discs) that are passed over: labelled are their neighbours, not they.
     """
 
     along: NDArray[np.bool_]
     above: NDArray[np.bool_]
     below: NDArray[np.bool_]
     structures: tuple[str, ...]
+    no_body: NDArray[np.bool_] | None = None
+    no_disc: NDArray[np.bool_] | None = None
 
     @property
     def has_bodies(self) -> bool:
@@ -57,6 +61,11 @@ class SpineRegions:
     def reaches_sacrum(self) -> bool:
         """Whether the lowest labelled structure is the last above the sacrum, or the sacrum itself."""
         return self.structures[-1] in ("L5", "L6", "L5-S1", "L6-S1", SACRUM)
+
+    @property
+    def has_lowest_disc(self) -> bool:
+        """Whether the disc above the sacrum is labelled."""
+        return any(name in ("L5-S1", "L6-S1") for name in self.structures)
 
 
 def spine_regions(labels: LabelMap) -> SpineRegions:
@@ -78,7 +87,29 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
     along, radius = _line_coordinates(labels.grid, tree, position)
     beyond = np.maximum(0.0, np.maximum(top - along, along - bottom))
     near = radius < SPINE_RADIUS_MM + beyond
-    return SpineRegions(near & (beyond == 0), near & (along < top), near & (along > bottom), tuple(structures))
+    within = near & (beyond == 0)
+    middles = {name: float(position[tree.query(points.mean(axis=0))[1]]) for name, points in zip(structures, voxels_mm, strict=True)}
+    missing = skipped(structures)
+    return SpineRegions(
+        within,
+        near & (along < top),
+        near & (along > bottom),
+        tuple(structures),
+        _around([name for name in missing if not is_disc(name)], middles, along, within),
+        _around([name for name in missing if is_disc(name)], middles, along, within),
+    )
+
+
+def _around(missing: list[str], middles: dict[str, float], along: FloatArray, within: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Where the missing structures must lie: between the middles of their labelled neighbours. None if nothing is missing."""
+    if not missing:
+        return None
+    result = np.zeros_like(within)
+    for name in missing:
+        upper = max((m for other, m in middles.items() if rank(other) < rank(name)))
+        lower = min((m for other, m in middles.items() if rank(other) > rank(name)))
+        result |= within & (along >= upper) & (along <= lower)
+    return result
 
 
 def _extended_line(centroids_mm: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,152 @@
+"""SPIDER (van der Graaf et al. 2024): lumbar MR of 218 patients, whole vertebrae, discs and canal, counted from the bottom."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cascade.datasets.base import DataSet, Options, RawCase, unused
+from cascade.datasets.masks import name_tags, read_tags
+from cascade.datasets.names import matches_sequence, parse_name
+from cascade.datasets.problems import Log, Problem, RefusedError
+from cascade.datasets.reading import ScanFile, list_scans
+from cascade.errors import InputError
+from cascade.labels import CANAL, SPIDER, is_disc
+from cascade.volume import LabelMap, Volume
+
+_NAME = re.compile(r"(?P<patient>\d+)_(?P<sequence>t\w+)", re.IGNORECASE)
+#: Added to the tag of a vertebra that the field of view cuts.
+PARTLY = 100
+_HIGHEST = 25
+#: Rows of the canal are smoothed by this much before vertebrae are cut along it.
+_BORDER_SMOOTHING_MM = 4.0
+
+
+class Spider(DataSet):
+    """``images/N_SEQ.mha`` and ``masks/N_SEQ.mha``; 1 to 25 vertebrae, 100 canal, 101 to 125 partly visible, 201 to 225 discs."""
+
+    name = "spider"
+    title = "SPIDER; van der Graaf et al. 2024, Sci Data 11:264; Zenodo 10159290"
+
+    def find(self, source: Path, options: Options) -> Iterator[RawCase | Problem]:
+        """Pair images and masks of the wanted sequence; all sequences of a patient share the patient."""
+        images, masks = _scans(source, "images"), _scans(source, "masks")
+        if not images:
+            raise InputError(
+                f"{source}: expected folders images and masks with files such as 1_t2.mha; found none; is this another data set?"
+            )
+        wanted = options.sequence or self.usual_sequence
+        counts = _counts(source)
+        for name, image in images.items():
+            match = _NAME.fullmatch(name)
+            if match is None:
+                yield from unused([image], "expected a name such as 1_t2")
+            elif not matches_sequence(parse_name(match["sequence"]), wanted):
+                continue
+            elif name not in masks:
+                yield Problem(name, "no-labels", f"{image.path}: expected masks/{image.path.name}; there is none")
+            else:
+                sequence, patient = match["sequence"].replace("_", " "), f"spider-{match['patient']}"
+                yield RawCase(name, patient, sequence, image, masks[name], bodies=counts.get(name))
+
+    def draft(self, raw: RawCase, image: Volume, options: Options, log: Log) -> LabelMap:
+        """Map the tags, the lowest vertebra being L5."""
+        if raw.labels is None:
+            raise RefusedError("no-labels", "expected a label file")
+        values = read_tags(image, raw.labels, tags(), log)
+        partly = [PARTLY + n for n in range(1, _HIGHEST + 1) if (values == PARTLY + n).any()]
+        if partly:
+            log.add("partly-visible", f"tags {' '.join(map(str, partly))}")
+        return name_tags(values, image.grid, tags())
+
+    def finish(self, labels: LabelMap, options: Options, log: Log) -> LabelMap:
+        """Cut whole vertebrae to bodies if asked to."""
+        if not options.bodies:
+            log.add("whole-vertebrae", "bodies, arches and processes share their level's label")
+            return labels
+        return cut_bodies(labels, log)
+
+
+def tags() -> dict[int, str | None]:
+    """What each tag means; those above T1 have no place in the schemes and are left out.
+
+    >>> tags()[1], tags()[101], tags()[201], tags()[100]
+    ('L5', 'L5', 'L5-S1', 'canal')
+    """
+    known: dict[int, str | None] = {number: name for name, number in SPIDER.ids.items()}
+    partly = {number + PARTLY: name for number, name in known.items() if number <= _HIGHEST}
+    beyond: dict[int, str | None] = {base + n: None for base in (0, PARTLY, 200) for n in range(1, _HIGHEST + 1)}
+    return beyond | known | partly
+
+
+def cut_bodies(labels: LabelMap, log: Log) -> LabelMap:
+    """Leave of every vertebra what lies in front of the canal's front wall, row by row, and the piece of it that is largest.
+
+    Rows without canal take the border of the nearest row that has one.
+    """
+    if CANAL not in labels.structures:
+        log.add("whole-vertebrae", "expected a labelled canal to cut along; there is none; vertebrae stay whole")
+        return labels
+    oriented = labels.reoriented("RAS")
+    border = _front_wall(oriented)
+    in_front = np.arange(oriented.grid.shape[1])[None, :, None] > border[None, None, :]
+    data = oriented.data.copy()
+    before = after = 0
+    for name in (n for n in labels.structures if not is_disc(n) and n != CANAL):
+        whole = oriented[name]
+        body = _largest(whole & in_front)
+        data[whole & ~body] = 0
+        before, after = before + int(whole.sum()), after + int(body.sum())
+    ml = labels.grid.voxel_mm3 / 1000
+    log.add("bodies-cut", f"{before * ml:.1f} ml of vertebrae, {after * ml:.1f} ml of bodies")
+    return LabelMap(data, oriented.grid, labels.scheme).reoriented(labels.grid.axcodes)
+
+
+def _front_wall(labels: LabelMap) -> NDArray[np.floating[Any]]:
+    """Index of the canal's foremost voxel in each row at the canal's middle, smoothed."""
+    canal = labels[CANAL]
+    rows = np.flatnonzero(canal.any(axis=(0, 1)))
+    wall = []
+    for z in rows:
+        across = canal[:, :, z]
+        middle = round(float(np.average(np.arange(len(across)), weights=across.sum(axis=1))))
+        column = across[middle] if across[middle].any() else across.any(axis=0)
+        wall.append(float(np.flatnonzero(column)[-1]))
+    every = np.interp(np.arange(labels.grid.shape[2]), rows, wall)
+    smooth: NDArray[np.floating[Any]] = ndimage.gaussian_filter1d(every, _BORDER_SMOOTHING_MM / labels.grid.spacing_mm[2], mode="nearest")
+    return smooth
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    pieces, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray(pieces == sizes.argmax())
+
+
+def _scans(source: Path, folder: str) -> dict[str, ScanFile]:
+    return {scan.name: scan for scan in list_scans(source / folder)} if (source / folder).is_dir() else {}
+
+
+def _counts(source: Path) -> dict[str, int]:
+    """Vertebrae that ``overview.csv`` announces for each image, where it is there and says so."""
+    table = source / "overview.csv"
+    if not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        rows = list(csv.DictReader(stream))
+    found = {}
+    for row in rows:
+        name, count = row.get("new_file_name") or "", row.get("num_vertebrae") or ""
+        if name and count.strip().isdigit():
+            found[name.strip()] = int(count)
+    return found
