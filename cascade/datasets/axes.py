@@ -7,7 +7,8 @@ Left and right cannot be told from a spine. Front and back can, by two signs tha
 - *the bow*: between its ends the lumbar chain lies further in front than its chord (lordosis).
 
 Head and foot follow from the names where the source gives them, else from bodies that grow towards the feet.
-On 96 scans of five public data sets the canal's sign was right in 96, the bow's in 95 (and within its threshold in the last).
+The two were chosen on 96 scans of five public data sets with true headers: there, by the first version of these lines, the canal's
+sign was right in 96 and the bow's in 95, and below its threshold in the last.
 """
 
 from __future__ import annotations
