@@ -248,7 +248,7 @@ def _files(path: Path) -> Iterator[DicomFile]:
         for file in sorted(path.rglob("*")):
             if file.is_file() and recognise(file) == "dicom":
                 yield DicomFile(str(file), file.parent, file)
-    elif zipfile.is_zipfile(path):
+    elif recognise(path) == "zip":
         yield from _members(path)
     else:
         yield DicomFile(str(path), path.parent, path)

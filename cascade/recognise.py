@@ -14,8 +14,6 @@ SCAN_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd
 _SNIFFED_BYTES = 4096
 #: Where NIfTI-1 and NIfTI-2 have their magic, and what it is.
 _NIFTI_MAGIC = ((slice(344, 348), (b"n+1\0", b"ni1\0")), (slice(4, 8), (b"n+2\0", b"ni2\0")))
-#: A data set without preamble starts with group 0002 or 0008.
-_DICOM_GROUPS, _DICOM_ELEMENTS = (b"\x02\0", b"\x08\0"), (b"\0\0", b"\x01\0", b"\x05\0", b"\x08\0")
 
 
 def recognise(path: Path) -> Kind | None:
@@ -33,9 +31,7 @@ def recognise_content(head: bytes) -> Kind | None:
         return "zip"
     if b"NDims" in head and b"ElementDataFile" in head:
         return "metaimage"
-    if head[128:132] == b"DICM" or (head[:2] in _DICOM_GROUPS and head[2:4] in _DICOM_ELEMENTS):
-        return "dicom"
-    return None
+    return "dicom" if head[128:132] == b"DICM" or _is_data_set(head) else None
 
 
 def find_suffix(name: str, suffixes: tuple[str, ...] = SCAN_SUFFIXES) -> str:
@@ -54,6 +50,12 @@ def stem(name: str) -> str:
     ('t2', '1.2.840.113')
     """
     return name[: len(name) - len(find_suffix(name))]
+
+
+def _is_data_set(head: bytes) -> bool:
+    """Tell a DICOM data set without preamble: it starts with an element of group 0002 or 0008 that has a VR, or a short value."""
+    starts = len(head) >= 8 and head[:2] in (b"\x02\0", b"\x08\0") and head[3] == 0
+    return starts and ((head[4:6].isalpha() and head[4:6].isupper()) or head[5:8] == bytes(3))
 
 
 def _head(path: Path) -> bytes:

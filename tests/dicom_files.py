@@ -9,6 +9,7 @@ import numpy as np
 from highdicom.legacy import LegacyConvertedEnhancedMRImage
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.valuerep import format_number_as_ds as ds
 
 from cascade.volume import Volume
 
@@ -26,10 +27,10 @@ def slices(volume: Volume, *, number: int = 5, patient: str = "P1", echo_ms: flo
     found = []
     for index in range(volume.data.shape[2]):
         dataset = _header(number, patient, index)
-        dataset.ImagePositionPatient = [f"{x:.10g}" for x in affine[:3] @ [0, 0, index, 1]]
-        dataset.ImageOrientationPatient = [f"{x:.12g}" for x in (*affine[:3, 0] / columns, *affine[:3, 1] / rows)]
-        dataset.PixelSpacing = [f"{rows:.10g}", f"{columns:.10g}"]
-        dataset.SliceThickness, dataset.SpacingBetweenSlices = f"{0.9 * thickness:.10g}", f"{thickness:.10g}"
+        dataset.ImagePositionPatient = [ds(x) for x in affine[:3] @ [0, 0, index, 1]]
+        dataset.ImageOrientationPatient = [ds(x) for x in (*affine[:3, 0] / columns, *affine[:3, 1] / rows)]
+        dataset.PixelSpacing = [ds(rows), ds(columns)]
+        dataset.SliceThickness, dataset.SpacingBetweenSlices = ds(0.9 * thickness), ds(thickness)
         dataset.EchoTime, dataset.RepetitionTime = str(echo_ms), "3000"
         pixels = np.ascontiguousarray(np.rint(volume.data[:, :, index]).astype(np.uint16).T)
         dataset.Rows, dataset.Columns = pixels.shape
