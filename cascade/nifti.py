@@ -24,6 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError
+from cascade.recognise import recognise_content
 from cascade.volume import Grid, LabelMap, Volume
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -181,6 +182,8 @@ def _load(path: Path) -> Any:
         content = path.read_bytes()
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
+        if recognise_content(content) != "nifti":
+            raise
         kind = Nifti2Image if content[4:8] == b"n+2\0" else Nifti1Image
         return kind.from_bytes(content)
 

@@ -72,7 +72,7 @@ def _header(number: int, patient: str, index: int) -> Dataset:
     dataset.StudyDate = dataset.SeriesDate = dataset.ContentDate = dataset.AcquisitionDate = "20240102"
     dataset.StudyTime = dataset.SeriesTime = dataset.ContentTime = dataset.AcquisitionTime = "101112"
     dataset.SeriesNumber, dataset.InstanceNumber, dataset.AcquisitionNumber = number, index + 1, 1
-    dataset.PatientPosition, dataset.BodyPartExamined, dataset.Laterality = "HFS", "LSPINE", ""
+    dataset.PatientPosition, dataset.BodyPartExamined = "HFS", "LSPINE"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "SE"]
     dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = "SE", "SK", ""
     dataset.MRAcquisitionType, dataset.EchoTrainLength, dataset.MagneticFieldStrength = "2D", "16", "1.5"
