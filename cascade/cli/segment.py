@@ -17,6 +17,7 @@ from cascade.labels import SCHEMES
 if TYPE_CHECKING:
     from cascade.pipeline import Segmentation, Segmenter
     from cascade.postproc.naming import Numbering
+    from cascade.report import ReportIndex
 
 _SUFFIXES = (".nii.gz", ".nii")
 _NOT_SCANS = ("_labels", "_seg", "_mask", "_dseg", "_levels")
@@ -26,6 +27,7 @@ examples:
   cascade-segment --demo demo                          a synthetic scan with known answers
   cascade-segment t2_sag.nii.gz -o levels.nii.gz       one scan
   cascade-segment t2_sag.nii.gz -o levels.nii.gz --json run.json --picture qc.png
+  cascade-segment t2_sag.nii.gz -o levels.nii.gz --table levels.tsv --report qc.html
   cascade-segment scans/ -o out/ --picture pictures/   a folder; one bad scan does not stop the rest
   cascade-segment t2.nii.gz -o l.nii.gz --scheme verse every structure found, in another numbering
   cascade-segment cut.nii.gz -o l.nii.gz --lowest L3   the sacrum is not in view, but you know the lowest body
@@ -43,6 +45,8 @@ class Job:
     output: Path
     json: Path | None
     picture: Path | None
+    table: Path | None = None
+    report: Path | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--extended", action="store_true", help="scheme cascade with every structure found: T8 to sacrum")
     parser.add_argument("--json", type=Path, metavar="FILE", help="levels, numbering, warnings, provenance (folder for several scans)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="PNG of the column with named levels (folder for several scans)")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="measurements, tab-separated, one row a structure (folder for several scans)"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="one HTML page with pictures and measurements (folder for several scans)"
+    )
     parser.add_argument("--lowest", metavar="LEVEL", help="you know the lowest vertebra in the scan, e.g. L3")
     parser.add_argument("--highest", metavar="LEVEL", help="you know the highest vertebra in the scan, e.g. T11")
     parser.add_argument("--count", type=int, choices=(4, 5, 6), help="you know the number of lumbar vertebrae")
@@ -93,14 +103,20 @@ def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -
     numbering = _numbering(options, parser)
     jobs, failed = _jobs(options)
     if jobs:
-        segmenter = _load(options)
+        segmenter, index = _load(options), _index(options, jobs)
         for job in _progress(jobs):
             try:
                 result = _segment_one(segmenter, job, options, numbering)
                 failed |= _offends(result, options.strict)
+                if index and job.report:
+                    index.add(result, job.report, job.image.name)
             except CascadeError as problem:
                 console.error(problem)
                 failed = True
+                if index:
+                    index.add_failed(job.image.name)
+        if index:
+            index.save()
     return console.FAILED if failed else console.DONE
 
 
@@ -113,10 +129,23 @@ def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, nu
         result.save_json(job.json, input=str(job.image), output=str(job.output))
     if job.picture:
         result.save_picture(job.picture)
+    if job.table:
+        result.save_table(job.table)
+    if job.report:
+        result.save_report(job.report, job.image.name)
     for notice in result.warnings:
         console.warn(job.image, notice.code, notice.text)
     print(f"{job.output}\t{' '.join(level.name for level in result.levels)}", flush=True)
     return result
+
+
+def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:
+    """The page that leads to the reports, where they go to a folder."""
+    if not options.report or any(job.report == options.report for job in jobs):
+        return None
+    from cascade.report import ReportIndex
+
+    return ReportIndex(options.report)
 
 
 def _load(options: argparse.Namespace) -> Segmenter:
@@ -165,7 +194,7 @@ def _scans(given: Path, output: Path) -> list[tuple[Path, Path]]:
 
 def _job(image: Path, relative: Path, options: argparse.Namespace, single: bool) -> Job:
     if single:
-        return Job(image, options.output, options.json, options.picture)
+        return Job(image, options.output, options.json, options.picture, options.table, options.report)
     stem = relative.with_name(_stem(relative))
     name = relative if image.name.lower().endswith(_SUFFIXES) else stem.with_name(stem.name + ".nii.gz")
     return Job(
@@ -173,6 +202,8 @@ def _job(image: Path, relative: Path, options: argparse.Namespace, single: bool)
         options.output / name,
         options.json / f"{stem}.json" if options.json else None,
         options.picture / f"{stem}.png" if options.picture else None,
+        options.table / f"{stem}.tsv" if options.table else None,
+        options.report / f"{stem}.html" if options.report else None,
     )
 
 
