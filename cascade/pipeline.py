@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from cascade.checkpoints import Checkpoint, choose_device, load_checkpoint
 from cascade.errors import InputError, NumberingError
 from cascade.formats import Source, read_scan_file, write_labels_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
+from cascade.measure import Measurement, measure, save_table
 from cascade.nifti import replacing
 from cascade.postproc.identify import Identified, Notice, identify
 from cascade.postproc.naming import Numbering
@@ -103,6 +104,11 @@ class Segmentation:
     provenance: dict[str, Any]
     _source: Source | None = dataclasses.field(default=None, repr=False)
 
+    @cached_property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Volumes, heights, angles and signal, one row a structure; measured when first asked for."""
+        return measure(self.labels, self.scan, [level.name for level in self.levels if level.touches_border])
+
     def save(self, path: str | os.PathLike[str], *, seg_type: SegType = "binary") -> None:
         """Write the labels on exactly the input's grid, in the format that the suffix asks for.
 
@@ -129,13 +135,24 @@ class Segmentation:
 
         save_picture(self.scan, self.labels, self.spine.centreline_mm, Path(path))
 
+    def save_table(self, path: str | os.PathLike[str]) -> None:
+        """Write `measurements` as tab-separated text, one row a structure."""
+        save_table(self.measurements, Path(path))
+
+    def save_report(self, path: str | os.PathLike[str], title: str = "scan") -> None:
+        """Write one self-contained HTML page to judge and keep the result: pictures, slices, measurements, warnings, provenance."""
+        from cascade.report import save_report
+
+        save_report(self, Path(path), title)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return levels, numbering, warnings and provenance as plain types, ready for JSON."""
+        """Return levels, measurements, numbering, warnings and provenance as plain types, ready for JSON."""
         numbering = dataclasses.asdict(self.numbering)
         if not np.isfinite(self.numbering.margin):
             numbering["margin"] = None
         return {
             "levels": [dataclasses.asdict(level) for level in self.levels],
+            "measurements": [dataclasses.asdict(row) for row in self.measurements],
             "numbering": numbering,
             "warnings": [dataclasses.asdict(notice) for notice in self.warnings],
             "provenance": self.provenance,

@@ -22,6 +22,8 @@ T = TypeVar("T")
 #: Output formats, as ``--format`` names them; the suffix of a file name says the same.
 FORMATS = ("nii.gz", "nii", "seg.nrrd", "nrrd", "mha", "dcm")
 _OUTPUTS = tuple(f".{name}" for name in sorted(FORMATS, key=len, reverse=True))
+#: What can be written beside the labels, by its option.
+_BESIDE = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html"}
 _NIFTI = (".nii.gz", ".nii")
 _ENDINGS_OF_LABELS = ("_labels", "_seg", "_mask", "_dseg", "_levels")
 
@@ -35,7 +37,7 @@ class Job:
     image : Path
         File, or folder of a DICOM series.
     output : Path
-    json, picture : Path or None
+    json, picture, table, report : Path or None
     series : str or None
         SeriesInstanceUID or series number.
     series_number : int or None
@@ -48,6 +50,8 @@ class Job:
     output: Path
     json: Path | None = None
     picture: Path | None = None
+    table: Path | None = None
+    report: Path | None = None
     series: str | None = None
     series_number: int | None = None
     dataset: Path | None = None
@@ -57,6 +61,11 @@ class Job:
         """Where the scan came from and went to, for JSON."""
         series = {} if self.series_number is None else {"series": str(self.series_number)}
         return {"input": str(self.image), **series, "output": str(self.output)}
+
+    @property
+    def beside(self) -> tuple[Path | None, ...]:
+        """What is written beside the labels."""
+        return tuple(getattr(self, kind) for kind in _BESIDE)
 
     def __str__(self) -> str:
         return f"{self.image}{'' if self.series_number is None else f' (series {self.series_number})'}"
@@ -98,7 +107,8 @@ def list_jobs(options: argparse.Namespace) -> tuple[list[Job], bool]:
         found = "; ".join(f"{scan.image} {scan.what}".strip() for scan in scans)
         raise OutputError(f"{options.output}: expected one scan for one file; found {found}; choose with --series or give -o a folder")
     if single:
-        return [Job(s.image, options.output, options.json, options.picture, s.series, s.series_number) for s in scans], search.failed
+        beside = {kind: getattr(options, kind) for kind in _BESIDE}
+        return [Job(s.image, options.output, **beside, series=s.series, series_number=s.series_number) for s in scans], search.failed
     jobs: dict[Path, Job] = {}
     for job in (_job(scan, options) for scan in scans):
         other = jobs.setdefault(job.output, job)
@@ -182,11 +192,15 @@ def _job(scan: _Scan, options: argparse.Namespace) -> Job:
     return Job(
         scan.image,
         options.output / f"{scan.name}{suffix}",
-        options.json / f"{scan.name}.json" if options.json else None,
-        options.picture / f"{scan.name}.png" if options.picture else None,
-        scan.series,
-        scan.series_number,
+        **_beside(options, scan.name),
+        series=scan.series,
+        series_number=scan.series_number,
     )
+
+
+def _beside(options: argparse.Namespace, name: Path) -> dict[str, Path]:
+    """What else is written for one of several scans, each in the folder that its option names."""
+    return {kind: folder / f"{name}{suffix}" for kind, suffix in _BESIDE.items() if (folder := getattr(options, kind))}
 
 
 def _bids_jobs(options: argparse.Namespace) -> list[Job]:
@@ -200,8 +214,7 @@ def _bids_jobs(options: argparse.Namespace) -> list[Job]:
         Job(
             scan,
             derivatives / f"{name}.nii.gz",
-            options.json / f"{name}.json" if options.json else None,
-            options.picture / f"{name}.png" if options.picture else None,
+            **_beside(options, Path(name)),
             dataset=root,
         )
         for scan, name in names.items()

@@ -17,12 +17,14 @@ from cascade.labels import SCHEMES
 if TYPE_CHECKING:
     from cascade.pipeline import Segmentation, Segmenter
     from cascade.postproc.naming import Numbering
+    from cascade.report import ReportIndex
 
 _EXAMPLES = """\
 examples:
   cascade-segment --demo demo                          a synthetic scan with known answers
   cascade-segment t2_sag.nii.gz -o levels.nii.gz       one scan
   cascade-segment t2_sag.nii.gz -o levels.nii.gz --json run.json --picture qc.png
+  cascade-segment t2_sag.nii.gz -o levels.nii.gz --table levels.tsv --report qc.html
   cascade-segment scans/ -o out/ --picture pictures/   a folder; one bad scan does not stop the rest
   cascade-segment study/ -o levels.dcm --series 5      a DICOM series in, a DICOM SEG out
   cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
@@ -70,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--extended", action="store_true", help="scheme cascade with every structure found: T8 to sacrum")
     parser.add_argument("--json", type=Path, metavar="FILE", help="levels, numbering, warnings, provenance (folder for several scans)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="PNG of the column with named levels (folder for several scans)")
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="measurements, tab-separated, one row a structure (folder for several scans)"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="one HTML page with pictures and measurements (folder for several scans)"
+    )
     parser.add_argument("--lowest", metavar="LEVEL", help="you know the lowest vertebra in the scan, e.g. L3")
     parser.add_argument("--highest", metavar="LEVEL", help="you know the highest vertebra in the scan, e.g. T11")
     parser.add_argument("--count", type=int, choices=(4, 5, 6), help="you know the number of lumbar vertebrae")
@@ -95,14 +103,20 @@ def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -
     numbering = _numbering(options, parser)
     jobs, failed = list_jobs(options)
     if jobs:
-        segmenter = _load(options)
+        segmenter, index = _load(options), _index(options, jobs)
         for job in _progress(jobs):
             try:
                 result = _segment_one(segmenter, job, options, numbering)
                 failed |= _offends(result, options.strict)
+                if index and job.report:
+                    index.add(result, job.report, job.image.name)
             except CascadeError as problem:
                 console.error(problem)
                 failed = True
+                if index:
+                    index.add_failed(job.image.name)
+        if index:
+            index.save()
     return console.FAILED if failed else console.DONE
 
 
@@ -110,7 +124,7 @@ def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, nu
     from cascade.bids import write_sidecars
     from cascade.formats import check_output
 
-    check_output(job.output, job.image, job.json, job.picture)
+    check_output(job.output, job.image, *job.beside)
     scheme = "cascade-extended" if options.extended and options.scheme == "cascade" else options.scheme
     result = segmenter.segment(job.image, scheme=scheme, numbering=numbering, series=job.series)
     result.save(job.output, seg_type=options.seg_type)
@@ -120,10 +134,23 @@ def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, nu
         result.save_json(job.json, **job.names)
     if job.picture:
         result.save_picture(job.picture)
+    if job.table:
+        result.save_table(job.table)
+    if job.report:
+        result.save_report(job.report, job.image.name)
     for notice in result.warnings:
         console.warn(str(job), notice.code, notice.text)
     print(f"{job.output}\t{' '.join(level.name for level in result.levels)}", flush=True)
     return result
+
+
+def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:
+    """The page that leads to the reports, where they go to a folder."""
+    if not options.report or any(job.report == options.report for job in jobs):
+        return None
+    from cascade.report import ReportIndex
+
+    return ReportIndex(options.report)
 
 
 def _load(options: argparse.Namespace) -> Segmenter:
