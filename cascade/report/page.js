@@ -42,9 +42,9 @@ function showSlice() {
 let chosen = null;
 let pointed = null;
 function mark() {
-  const name = pointed || chosen;
-  for (const element of document.querySelectorAll("[data-s]")) element.classList.toggle("on", element.dataset.s === name);
-  document.body.classList.toggle("marked", Boolean(name));
+  const names = [pointed, chosen].filter(Boolean);
+  for (const element of document.querySelectorAll("[data-s]")) element.classList.toggle("on", names.includes(element.dataset.s));
+  document.body.classList.toggle("marked", names.length > 0);
 }
 
 function step(by) {

@@ -53,7 +53,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def requests(browser: Any) -> list[str]:
     """Addresses that the page asked for, without those that are part of it."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    asked = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    sent = [a["request"]["url"] for a in asked if a["documentURL"].startswith("file:")]  # not the browser's own start page
     return [url for url in sent if not url.startswith("data:")]
 
 
