@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         VERSE,
         LabelScheme,
     )
+    from cascade.measure import Measurement
     from cascade.pipeline import Level, Segmentation, Segmenter, segment
     from cascade.postproc.naming import Numbering
     from cascade.volume import Grid, LabelMap, Volume
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "cascade.errors": ("CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError"),
     "cascade.labels": "CASCADE CASCADE_EXTENDED MRSPINESEG SPIDER TOTALSEGMENTATOR_MR TOTALSPINESEG VERSE LabelScheme",
+    "cascade.measure": "Measurement",
     "cascade.pipeline": "Level Segmentation Segmenter segment",
     "cascade.postproc.naming": "Numbering",
     "cascade.volume": "Grid LabelMap Volume",
@@ -59,6 +61,7 @@ __all__ = [
     "LabelMap",
     "LabelScheme",
     "Level",
+    "Measurement",
     "MissingExtraError",
     "NoSpineError",
     "Numbering",

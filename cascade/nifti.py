@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import tempfile
@@ -17,12 +18,14 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
+from nibabel.nifti2 import Nifti2Image
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError, SchemeError
 from cascade.labels import LabelScheme, get_scheme
+from cascade.recognise import recognise_content
 from cascade.volume import Grid, LabelMap, Volume
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -76,10 +79,22 @@ def read_label_array(path: Path) -> tuple[NDArray[Any], Grid]:
     """
     image = _open(path)
     data = _scalar_data(image, path)
+    return whole_numbers(data, path), _grid(image, data.shape, path)
+
+
+def whole_numbers(data: NDArray[Any], path: Path) -> NDArray[np.uint16]:
+    """Turn what a label file holds into uint16.
+
+    Raises
+    ------
+    InputError
+        A value is not a whole number from 0 to 65535.
+    """
     rounded = np.rint(data)
     if not np.isfinite(data).all() or not np.allclose(data, rounded, atol=1e-3) or data.min() < 0 or data.max() > 65535:
         raise InputError(f"{path}: expected whole label numbers from 0 to 65535; this looks like an image or a resampled mask")
-    return rounded.astype(np.uint16), _grid(image, data.shape, path)
+    numbers: NDArray[np.uint16] = rounded.astype(np.uint16)
+    return numbers
 
 
 def write_labels(labels: LabelMap, path: Path, like: NiftiHeader | None = None) -> None:
@@ -168,12 +183,26 @@ def _open(path: Path) -> Nifti1Image:
         raise InputError(f"{path}: expected a file; {'it is a folder' if path.is_dir() else 'there is no such file'}")
     try:
         with LoggingOutputSuppressor():
-            image = nib.load(path)
+            image = _load(path)
     except (ImageFileError, HeaderDataError, ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it cannot be read as one ({_first_line(error)})") from error
     if not isinstance(image, Nifti1Image):
         raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it is {type(image).__name__}")
     return image
+
+
+def _load(path: Path) -> Any:
+    """Load by name, or by content where the name does not fit it."""
+    try:
+        return nib.load(path)
+    except ImageFileError:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        if recognise_content(content) != "nifti":
+            raise
+        kind = Nifti2Image if content[4:8] == b"n+2\0" else Nifti1Image
+        return kind.from_bytes(content)
 
 
 def _scalar_data(image: Nifti1Image, path: Path) -> NDArray[Any]:

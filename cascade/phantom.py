@@ -7,7 +7,7 @@ patient, and accuracy on it says nothing about accuracy on patients.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,8 +84,19 @@ class PhantomSpec:
 
 
 @dataclass(frozen=True)
-class _Solid:
-    """A body or disc: a rounded cylinder across the spine."""
+class Solid:
+    """A body or disc: a rounded cylinder across the spine.
+
+    Parameters
+    ----------
+    name : str
+    centre_mm : (3,) array
+        RAS+.
+    axes : (3, 3) array
+        Rows left-right, front-back and along the spine (upwards).
+    half_mm : (3,) tuple of float
+        Half its size along these axes.
+    """
 
     name: str
     centre_mm: FloatArray
@@ -113,16 +124,26 @@ def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
     rng = np.random.default_rng(spec.seed)
     grid = _grid(spec)
     fine = grid.with_spacing((_SLAB_MM, *spec.spacing_mm[1:]))
-    solids = list(_solids(spec))
-    picture, canal = _surroundings(fine, solids, rng)
+    parts = list(solids(spec))
+    picture, canal = _surroundings(fine, parts, rng)
     labels = np.where(canal, np.uint8(VERSE[CANAL]), np.uint8(0))
-    for solid in solids:
+    for solid in parts:
         _draw(solid, fine, picture, labels, rng)
     thickness = fine.shape[0] // grid.shape[0]
     slices = picture.reshape(grid.shape[0], thickness, *fine.shape[1:]).mean(axis=1)
     noisy = np.hypot(slices + rng.normal(0, spec.noise, slices.shape), rng.normal(0, spec.noise, slices.shape))
     middle = labels.reshape(grid.shape[0], thickness, *fine.shape[1:])[:, thickness // 2]
     return Volume((noisy * 800).astype(np.float32), grid), LabelMap(np.ascontiguousarray(middle), grid, VERSE)
+
+
+def voxelise(parts: Iterable[Solid], grid: Grid) -> LabelMap:
+    """Label every voxel whose centre lies inside a solid (scheme `VERSE`); a later solid covers an earlier one."""
+    labels = np.zeros(grid.shape, dtype=np.uint8)
+    for solid in parts:
+        box = _box(solid, grid)
+        radius, height = solid.inside(_points(grid.cropped(box)))
+        labels[box][(radius <= 1) & (np.abs(height) <= 1)] = VERSE[solid.name]
+    return LabelMap(labels, grid, VERSE)
 
 
 def _grid(spec: PhantomSpec) -> Grid:
@@ -132,7 +153,7 @@ def _grid(spec: PhantomSpec) -> Grid:
     return Grid(spec.shape, affine)
 
 
-def _solids(spec: PhantomSpec) -> Iterator[_Solid]:
+def solids(spec: PhantomSpec) -> Iterator[Solid]:
     """Bodies and discs from head to foot; L3's centre lies 20 mm in front of the world's origin."""
     chain = list(_chain(spec))
     anchor = next(solid.centre_mm for solid in chain if solid.name == "L3")
@@ -140,14 +161,14 @@ def _solids(spec: PhantomSpec) -> Iterator[_Solid]:
     for solid in chain:
         centre = solid.centre_mm + shift
         centre[0] += spec.scoliosis_mm * np.sin(centre[2] / 60.0)
-        yield _Solid(solid.name, centre, solid.axes, solid.half_mm)
+        yield Solid(solid.name, centre, solid.axes, solid.half_mm)
 
 
-def _chain(spec: PhantomSpec) -> Iterator[_Solid]:
+def _chain(spec: PhantomSpec) -> Iterator[Solid]:
     position = np.zeros(3)
     for name in spec.vertebrae:
         tilt, half = _LEVELS[name]
-        yield _Solid(name, position + _down(tilt) * half[2], _axes(tilt), half)
+        yield Solid(name, position + _down(tilt) * half[2], _axes(tilt), half)
         position = position + _down(tilt) * 2 * half[2]
         last = name == spec.vertebrae[-1]
         below = SACRUM if last else spec.vertebrae[spec.vertebrae.index(name) + 1]
@@ -155,11 +176,11 @@ def _chain(spec: PhantomSpec) -> Iterator[_Solid]:
         thick = 0.5 if name == spec.collapsed_disc else _DISC_HALF_HEIGHT_MM[name]
         between, wide = (tilt + lower) / 2, (half[0], half[1] * 1.02, thick)
         disc = name if name == spec.fused_disc else disc_below(name, below)
-        yield _Solid(disc, position + _down(between) * thick, _axes(between), wide)
+        yield Solid(disc, position + _down(between) * thick, _axes(between), wide)
         position = position + _down(between) * 2 * thick
     for i, tilt in enumerate(_SACRAL_TILTS):
         half = (25.0 - 4 * i, 15.0 - 3.2 * i, 13.0 - 1.5 * i)
-        yield _Solid(SACRUM if i == 0 else f"S{i + 1}", position + _down(tilt) * half[2], _axes(tilt), half)
+        yield Solid(SACRUM if i == 0 else f"S{i + 1}", position + _down(tilt) * half[2], _axes(tilt), half)
         position = position + _down(tilt) * (2 * half[2] + 2.5)
 
 
@@ -174,10 +195,9 @@ def _axes(tilt_deg: float) -> FloatArray:
     return np.array([[1.0, 0.0, 0.0], [0.0, np.cos(angle), -np.sin(angle)], [0.0, np.sin(angle), np.cos(angle)]])
 
 
-def _draw(solid: _Solid, grid: Grid, picture: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator) -> None:
+def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator) -> None:
     box = _box(solid, grid)
-    points = grid.cropped(box).to_world(np.moveaxis(np.indices([s.stop - s.start for s in box]), 0, -1))
-    radius, height = solid.inside(points)
+    radius, height = solid.inside(_points(grid.cropped(box)))
     inside = (radius <= 1) & (np.abs(height) <= 1)
     if "-" in solid.name:
         nucleus = np.clip(1.3 - 1.6 * radius**2, 0, 1) * np.clip(1.4 - np.abs(height) ** 2, 0, 1)
@@ -192,7 +212,12 @@ def _draw(solid: _Solid, grid: Grid, picture: NDArray[np.float32], labels: NDArr
         labels[box][inside] = VERSE[solid.name]
 
 
-def _box(solid: _Solid, grid: Grid) -> tuple[slice, slice, slice]:
+def _points(grid: Grid) -> FloatArray:
+    """World positions of all voxel centres."""
+    return grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
+
+
+def _box(solid: Solid, grid: Grid) -> tuple[slice, slice, slice]:
     reach = np.linalg.norm(solid.half_mm) / np.asarray(grid.spacing_mm)
     centre = grid.to_voxels(solid.centre_mm)
     low = np.clip(np.floor(centre - reach), 0, np.asarray(grid.shape) - 1).astype(int)
@@ -201,7 +226,7 @@ def _box(solid: _Solid, grid: Grid) -> tuple[slice, slice, slice]:
     return x, y, z
 
 
-def _surroundings(grid: Grid, solids: list[_Solid], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _surroundings(grid: Grid, solids: list[Solid], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Everything but the column (fat, muscle, abdomen, canal with cord, spinous processes, a great vessel), and where the canal is."""
     voxels = np.moveaxis(np.indices(grid.shape, dtype=np.float32), 0, -1)
     x, y, z = np.moveaxis(grid.to_world(voxels).astype(np.float32), -1, 0)
@@ -223,7 +248,7 @@ def _surroundings(grid: Grid, solids: list[_Solid], rng: np.random.Generator) ->
     return np.clip(picture, 0, None).astype(np.float32), canal
 
 
-def _column_at(solids: list[_Solid], z: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _column_at(solids: list[Solid], z: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Left-right and front-back centre of the column at each height."""
     centres = np.array(sorted((s.centre_mm for s in solids), key=lambda c: float(c[2])))
     return np.interp(z, centres[:, 2], centres[:, 0]), np.interp(z, centres[:, 2], centres[:, 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from cascade.volume import FloatArray, Grid, LabelMap, Volume
 #: Colours that people with colour blindness can tell apart (Okabe and Ito 2008); neighbours never share one.
 _BODY_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0))
 _DISC_COLOURS = ((240, 228, 66), (204, 121, 167))
-_PIXEL_MM = 0.6
+#: Pixels of the curved cuts.
+PIXEL_MM = 0.6
 _OPACITY = 0.35
 
 
@@ -48,8 +49,7 @@ def draw(scan: Volume, labels: LabelMap, centreline_mm: FloatArray) -> Image.Ima
         RAS+.
     """
     image, numbers = curved_sagittal(scan, labels, centreline_mm)
-    low, high = np.percentile(image[image > image.min()], (1, 99.5)) if np.ptp(image) else (0.0, 1.0)
-    grey = (np.clip((image - low) / max(float(high - low), 1e-6), 0, 1) * 255).astype(np.uint8)
+    grey = to_grey(image, window(image))
     plain = np.repeat(grey[..., None], 3, axis=2)
     colours = np.zeros((max(labels.scheme.ids.values()) + 1, 3), dtype=np.uint8)
     for name, number in labels.scheme.ids.items():
@@ -68,20 +68,55 @@ def curved_sagittal(
 ) -> tuple[NDArray[np.float32], NDArray[np.unsignedinteger[Any]]]:
     """Image and labels on the curved cut, rows from head to foot, columns from front to back, pixels of 0.6 mm."""
     volume, numbers = scan.reoriented("RAS"), labels.reoriented("RAS")
-    points = _cut(volume.grid, volume.grid.to_voxels(centreline_mm))
+    points = curved_cut(volume.grid, centreline_mm)
     image = ndimage.map_coordinates(volume.data, points, order=1, mode="nearest")
     return image, ndimage.map_coordinates(numbers.data, points, order=0, mode="nearest")
 
 
-def _cut(grid: Grid, line: FloatArray) -> FloatArray:
-    """Voxel coordinates of the cut's pixels: (3, rows, columns)."""
+def curved_cut(grid: Grid, centreline_mm: FloatArray, plane: Literal["sagittal", "coronal"] = "sagittal") -> FloatArray:
+    """Voxel coordinates (3, rows, columns) of a cut that follows the column in each row; pixels of 0.6 mm.
+
+    Rows run from head to foot, columns from front to back (sagittal) or from the patient's right to the left (coronal).
+
+    Parameters
+    ----------
+    grid : Grid
+        With axes along RAS.
+    centreline_mm : (n, 3) array
+        RAS+.
+    plane : {"sagittal", "coronal"}
+    """
+    across, follow = (1, 0) if plane == "sagittal" else (0, 1)
+    line = grid.to_voxels(centreline_mm)
     ascending = line[np.argsort(line[:, 2])]
-    _, rear_to_front, foot_to_head = grid.spacing_mm
-    z = np.arange(grid.shape[2] - 1, -0.01, -_PIXEL_MM / foot_to_head)
-    y = np.arange(grid.shape[1] - 1, -0.01, -_PIXEL_MM / rear_to_front)
-    x = np.interp(z, ascending[:, 2], ascending[:, 0])
-    rows, columns = np.meshgrid(z, y, indexing="ij")
-    return np.stack([np.repeat(x[:, None], len(y), axis=1), columns, rows])
+    z, columns = (np.arange(grid.shape[axis] - 1, -0.01, -PIXEL_MM / grid.spacing_mm[axis]) for axis in (2, across))
+    points = np.empty((3, len(z), len(columns)))
+    points[2], points[across] = z[:, None], columns
+    points[follow] = np.interp(z, ascending[:, 2], ascending[:, follow])[:, None]
+    return points
+
+
+def window(image: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """The intensities to show as black and white: percentiles 1 and 99.5 of what is brighter than the darkest."""
+    if not np.ptp(image):
+        return 0.0, 1.0
+    low, high = np.percentile(image[image > image.min()], (1, 99.5))
+    return float(low), max(float(high), float(low) + 1e-6)
+
+
+def to_grey(image: NDArray[np.floating[Any]], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    """Scale intensities between `limits` to 0..255."""
+    grey: NDArray[np.uint8] = (np.clip((image - limits[0]) / (limits[1] - limits[0]), 0, 1) * 255).astype(np.uint8)
+    return grey
+
+
+def display_name(structure: str) -> str:
+    """How a structure is written in pictures.
+
+    >>> display_name("L5-S1"), display_name("sacrum")
+    ('L5/S1', 'S1')
+    """
+    return structure.replace("sacrum", "S1").replace("-", "/")
 
 
 def _write_names(picture: Image.Image, numbers: NDArray[np.unsignedinteger[Any]], labels: LabelMap, offset: int) -> None:
@@ -90,7 +125,7 @@ def _write_names(picture: Image.Image, numbers: NDArray[np.unsignedinteger[Any]]
         rows, columns = np.nonzero(numbers == value)
         if not len(rows) or name == "canal":
             continue
-        text = name.replace("sacrum", "S1").replace("-", "/")
+        text = display_name(name)
         at = (offset + float(columns.mean()), float(rows.mean()))
         if is_disc(name):
             at = (offset + float(columns.min()) - 24, float(rows[columns.argmin()]))

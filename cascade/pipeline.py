@@ -9,22 +9,27 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cascade.checkpoints import Checkpoint, choose_device, load_checkpoint
 from cascade.errors import InputError, NumberingError
+from cascade.formats import Source, read_scan_file, write_labels_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
-from cascade.nifti import NiftiHeader, read_image, replacing, write_labels
+from cascade.measure import Measurement, measure, save_table
+from cascade.nifti import replacing
 from cascade.postproc.identify import Identified, Notice, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap, Volume
+
+if TYPE_CHECKING:
+    from cascade.dicom_seg import SegType
 
 MIN_VOXELS, FEW_SLICES = 5, 8
 
@@ -97,17 +102,32 @@ class Segmentation:
     numbering: NumberingResult
     warnings: tuple[Notice, ...]
     provenance: dict[str, Any]
-    _header: NiftiHeader | None = None
+    _source: Source | None = dataclasses.field(default=None, repr=False)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the labels as NIfTI on exactly the input's grid.
+    @cached_property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Volumes, heights, angles and signal, one row a structure; measured when first asked for."""
+        return measure(self.labels, self.scan, [level.name for level in self.levels if level.touches_border])
+
+    def save(self, path: str | os.PathLike[str], *, seg_type: SegType = "binary") -> None:
+        """Write the labels on exactly the input's grid, in the format that the suffix asks for.
+
+        Parameters
+        ----------
+        path : path
+            ``.nii``, ``.nii.gz``, ``.seg.nrrd`` (3D Slicer), ``.nrrd``, ``.mha``, or ``.dcm`` (DICOM SEG, for scans read
+            from DICOM).
+        seg_type : {"binary", "labelmap"}
+            Kind of DICOM SEG.
 
         Raises
         ------
         OutputError
-            `path` cannot be written or does not end in .nii or .nii.gz.
+            `path` cannot be written, its suffix is unknown, or a DICOM SEG is asked for a scan that is not DICOM.
+        MissingExtraError
+            The format needs an extra that is not installed.
         """
-        write_labels(self.labels, Path(path), self._header)
+        write_labels_file(self.labels, Path(path), self._source, seg_type)
 
     def save_picture(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: the scan cut along the middle of the column, with the levels outlined and named."""
@@ -115,13 +135,24 @@ class Segmentation:
 
         save_picture(self.scan, self.labels, self.spine.centreline_mm, Path(path))
 
+    def save_table(self, path: str | os.PathLike[str]) -> None:
+        """Write `measurements` as tab-separated text, one row a structure."""
+        save_table(self.measurements, Path(path))
+
+    def save_report(self, path: str | os.PathLike[str], title: str = "scan") -> None:
+        """Write one self-contained HTML page to judge and keep the result: pictures, slices, measurements, warnings, provenance."""
+        from cascade.report import save_report
+
+        save_report(self, Path(path), title)
+
     def to_dict(self) -> dict[str, Any]:
-        """Return levels, numbering, warnings and provenance as plain types, ready for JSON."""
+        """Return levels, measurements, numbering, warnings and provenance as plain types, ready for JSON."""
         numbering = dataclasses.asdict(self.numbering)
         if not np.isfinite(self.numbering.margin):
             numbering["margin"] = None
         return {
             "levels": [dataclasses.asdict(level) for level in self.levels],
+            "measurements": [dataclasses.asdict(row) for row in self.measurements],
             "numbering": numbering,
             "warnings": [dataclasses.asdict(notice) for notice in self.warnings],
             "provenance": self.provenance,
@@ -174,18 +205,21 @@ class Segmenter:
         *,
         scheme: str | LabelScheme = CASCADE,
         numbering: Numbering | None = None,
+        series: str | None = None,
     ) -> Segmentation:
         """Segment one scan.
 
         Parameters
         ----------
         image : path or Volume
-            NIfTI file, or an image in memory.
+            NIfTI, NRRD or MetaImage file, DICOM folder, zip or multi-frame file, or an image in memory.
         scheme : str or LabelScheme
             Numbers of the result. ``"cascade"`` holds L1-L5 and the four discs between them; every other scheme gets
             every structure that was found and that it can number.
         numbering : Numbering, optional
             What is known about the levels.
+        series : str, optional
+            DICOM series number or SeriesInstanceUID; by default the only series, or the only sagittal T2.
 
         Raises
         ------
@@ -197,11 +231,13 @@ class Segmenter:
             `numbering` contradicts what was found.
         """
         with _naming_the_file(image):
-            return self._segment(image, get_scheme(scheme), numbering)
+            return self._segment(image, series, get_scheme(scheme), numbering)
 
-    def _segment(self, image: str | os.PathLike[str] | Volume, scheme: LabelScheme, numbering: Numbering | None) -> Segmentation:
+    def _segment(
+        self, image: str | os.PathLike[str] | Volume, series: str | None, scheme: LabelScheme, numbering: Numbering | None
+    ) -> Segmentation:
         clock = _Clock()
-        scan, header, notices = read_scan(image)
+        scan, source, notices = read_scan(image, series)
         clock.lap("read")
         spine = locate(scan, self.stage1)
         clock.lap("stage1_spine")
@@ -231,7 +267,7 @@ class Segmenter:
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
             warnings=(*notices, *_spine_notices(spine), *found.notices, *_lost(found, target)),
             provenance=self._provenance(scan, clock),
-            _header=header,
+            _source=source,
         )
 
     def _provenance(self, scan: Volume, clock: _Clock) -> dict[str, Any]:
@@ -252,12 +288,13 @@ def segment(
     scheme: str | LabelScheme = CASCADE,
     device: str = "auto",
     numbering: Numbering | None = None,
+    series: str | None = None,
 ) -> Segmentation:
     """Segment one scan with the packaged weights, which stay loaded for the next call.
 
     See `Segmenter.segment` for the parameters and errors, `Segmenter.from_pretrained` for `device`.
     """
-    return _segmenter(device).segment(image, scheme=scheme, numbering=numbering)
+    return _segmenter(device).segment(image, scheme=scheme, numbering=numbering, series=series)
 
 
 @cache
@@ -265,7 +302,7 @@ def _segmenter(device: str) -> Segmenter:
     return Segmenter.from_pretrained(device)
 
 
-def read_scan(image: str | os.PathLike[str] | Volume) -> tuple[Volume, NiftiHeader | None, tuple[Notice, ...]]:
+def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None) -> tuple[Volume, Source | None, tuple[Notice, ...]]:
     """Read and check a scan; what is not finite becomes background.
 
     Raises
@@ -274,11 +311,11 @@ def read_scan(image: str | os.PathLike[str] | Volume) -> tuple[Volume, NiftiHead
         The scan is too small, constant, or holds no number.
     """
     if isinstance(image, Volume):
-        name, scan, header = "image", image, None
+        name, scan, source = "image", image, None
     else:
         name = os.fspath(image)
-        scan, header = read_image(Path(image))
-    notices = [Notice(code, None, text) for code, text in (header.notes if header else ())]
+        scan, source = read_scan_file(Path(image), series)
+    notices = [Notice(code, None, text) for code, text in (source.notes if source else ())]
     if min(scan.grid.shape) < MIN_VOXELS:
         raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
     if min(scan.grid.shape) <= FEW_SLICES:
@@ -292,7 +329,7 @@ def read_scan(image: str | os.PathLike[str] | Volume) -> tuple[Volume, NiftiHead
         scan = Volume(np.where(finite, scan.data, scan.data[finite].min()), scan.grid)
     if scan.data.min() == scan.data.max():
         raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
-    return scan, header, tuple(notices)
+    return scan, source, tuple(notices)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cascade.errors import InputError, MissingExtraError
+from cascade.errors import InputError
+from cascade.extras import extra
 from cascade.nifti import SUFFIXES as NIFTI
 from cascade.nifti import read_image
 from cascade.volume import Grid, Volume
@@ -146,9 +147,5 @@ def _library() -> Any:
 
 
 def _sitk(path: Path) -> Any:
-    try:
+    with extra("itk", str(path)):
         return _library()
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{path}: expected SimpleITK to read MetaImage, NRRD and DICOM; it is not installed; pip install cascade-spine[datasets]"
-        ) from error

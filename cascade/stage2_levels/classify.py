@@ -15,6 +15,8 @@ from cascade.volume import FloatArray, Grid, Shape, Volume
 #: Room beyond the ends of the centreline, for structures that stage 1 cut short, and to its left and right: half a
 #: lumbar vertebra is about 25 mm wide.
 MARGIN_MM, HALF_WIDTH_MM = 30.0, 50.0
+#: Largest distance between neighbouring patches along the line, as a part of the patch.
+STEP = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +58,10 @@ def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) ->
 
 
 def starts_along(grid: Grid, centreline_mm: FloatArray, patch: Shape) -> list[tuple[int, ...]]:
-    """First voxels of patches centred on the line, half a patch apart along it, shifted into the volume where it is large enough."""
+    """First voxels of overlapping patches centred on the line, shifted into the volume where it is large enough."""
     line = grid.to_voxels(centreline_mm)
     length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
-    count = max(1, int(np.ceil(length[-1] / (patch[2] / 2))) + 1) if length[-1] > patch[2] / 4 else 1
+    count = max(1, int(np.ceil(length[-1] / (STEP * patch[2]))) + 1) if length[-1] > patch[2] / 4 else 1
     targets = np.linspace(0, length[-1], count) if count > 1 else np.array([length[-1] / 2])
     centres = np.stack([np.interp(targets, length, line[:, axis]) for axis in range(3)], axis=1)
     room = np.asarray(grid.shape) - np.asarray(patch)

@@ -211,10 +211,10 @@ def test_an_output_that_cannot_be_written_is_one_line(
 def test_an_output_with_another_suffix_is_one_line(
     good: Path, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "out.nrrd").write_text("")
-    assert main([str(good), "-o", str(tmp_path / "out.nrrd"), "--weights", str(oracle_weights)]) == 1
+    (tmp_path / "out.png").write_text("")
+    assert main([str(good), "-o", str(tmp_path / "out.png"), "--weights", str(oracle_weights)]) == 1
     (error,) = errors(capfd.readouterr().err)
-    assert "out.nrrd" in error["file"]
+    assert "out.png" in error["file"]
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "altered"])

@@ -1,0 +1,221 @@
+"""What ``cascade-segment`` has to do: scans found in its inputs, and where their results go."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from cascade.cli import console
+from cascade.errors import CascadeError, InputError, OutputError
+from cascade.extras import extra
+from cascade.recognise import Kind, find_suffix, recognise, stem
+
+if TYPE_CHECKING:
+    from cascade.dicom_series import Series
+
+T = TypeVar("T")
+
+#: Output formats, as ``--format`` names them; the suffix of a file name says the same.
+FORMATS = ("nii.gz", "nii", "seg.nrrd", "nrrd", "mha", "dcm")
+_OUTPUTS = tuple(f".{name}" for name in sorted(FORMATS, key=len, reverse=True))
+#: What can be written beside the labels, by its option.
+_BESIDE = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html"}
+_NIFTI = (".nii.gz", ".nii")
+_ENDINGS_OF_LABELS = ("_labels", "_seg", "_mask", "_dseg", "_levels")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan and where its results go.
+
+    Parameters
+    ----------
+    image : Path
+        File, or folder of a DICOM series.
+    output : Path
+    json, picture, table, report : Path or None
+    series : str or None
+        SeriesInstanceUID or series number.
+    series_number : int or None
+        For messages.
+    dataset : Path or None
+        BIDS data set that the scan belongs to.
+    """
+
+    image: Path
+    output: Path
+    json: Path | None = None
+    picture: Path | None = None
+    table: Path | None = None
+    report: Path | None = None
+    series: str | None = None
+    series_number: int | None = None
+    dataset: Path | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Where the scan came from and went to, for JSON."""
+        series = {} if self.series_number is None else {"series": str(self.series_number)}
+        return {"input": str(self.image), **series, "output": str(self.output)}
+
+    @property
+    def beside(self) -> tuple[Path | None, ...]:
+        """What is written beside the labels."""
+        return tuple(getattr(self, kind) for kind in _BESIDE)
+
+    def __str__(self) -> str:
+        return f"{self.image}{'' if self.series_number is None else f' (series {self.series_number})'}"
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """A scan of an input, and its path relative to it, without suffix."""
+
+    image: Path
+    name: Path
+    suffix: str = ""
+    series: str | None = None
+    series_number: int | None = None
+    what: str = ""
+
+
+def is_file_name(output: Path) -> bool:
+    """Tell whether an output names one file rather than a folder."""
+    return bool(find_suffix(output.name, _OUTPUTS)) and not output.is_dir()
+
+
+def list_jobs(options: argparse.Namespace) -> tuple[list[Job], bool]:
+    """List what to do; the second value tells that an input could not be used, which has been reported.
+
+    Raises
+    ------
+    OutputError
+        Several scans are to go to one file.
+    """
+    if options.bids:
+        return _bids_jobs(options), False
+    single = is_file_name(options.output)
+    if single and len(options.inputs) > 1:
+        raise OutputError(f"{options.output}: expected a folder for several scans; found a file name; give -o a folder")
+    search = _Search(options.output, single, options.series)
+    scans = [scan for given in options.inputs for scan in search.attempt(search.scans, given)]
+    if single and len(scans) > 1:
+        found = "; ".join(f"{scan.image} {scan.what}".strip() for scan in scans)
+        raise OutputError(f"{options.output}: expected one scan for one file; found {found}; choose with --series or give -o a folder")
+    if single:
+        beside = {kind: getattr(options, kind) for kind in _BESIDE}
+        return [Job(s.image, options.output, **beside, series=s.series, series_number=s.series_number) for s in scans], search.failed
+    jobs: dict[Path, Job] = {}
+    for job in (_job(scan, options) for scan in scans):
+        other = jobs.setdefault(job.output, job)
+        if other is not job:
+            console.error(f"{job}: expected an output of its own; {job.output} is that of {other}; give another -o")
+            search.failed = True
+    return list(jobs.values()), search.failed
+
+
+class _Search:
+    """Finds scans; a part that cannot be used is reported and does not stop the others."""
+
+    def __init__(self, output: Path, single: bool, series: str | None) -> None:
+        self.output, self.single, self.series = output.resolve(), single, series
+        self.failed = False
+
+    def attempt(self, part: Callable[..., list[T]], *arguments: object) -> list[T]:
+        """Call `part`; report what went wrong."""
+        try:
+            return part(*arguments)
+        except CascadeError as problem:
+            console.error(problem)
+            self.failed = True
+            return []
+
+    def scans(self, given: Path) -> list[_Scan]:
+        """Scans of one input."""
+        if given.is_dir():
+            return self._scans_in(given)
+        if recognise(given) == "zip" and not self.single:
+            return self._series_in(given, given.parent)
+        return [_Scan(given, Path(stem(given.name)), find_suffix(given.name), self.series)]
+
+    def _scans_in(self, given: Path) -> list[_Scan]:
+        kinds = dict(self._sniffed(given))
+        if not kinds:
+            raise InputError(f"{given}: expected scans (NIfTI, DICOM, NRRD, MetaImage) in this folder; found none")
+        scans = [
+            _Scan(file, file.relative_to(given).with_name(stem(file.name)), find_suffix(file.name))
+            for file, kind in kinds.items()
+            if kind not in ("dicom", "zip")
+        ]
+        for archive in (file for file, kind in kinds.items() if kind == "zip"):
+            scans += self.attempt(self._series_in, archive, given)
+        if "dicom" in kinds.values():
+            scans += self.attempt(self._series_in, given, given)
+        return scans
+
+    def _sniffed(self, folder: Path) -> Iterator[tuple[Path, Kind]]:
+        """Files that are scans by content or by name; labels and earlier outputs are skipped."""
+        for file in sorted(folder.rglob("*")):
+            if not file.is_file() or file.name.startswith(".") or self.output in (file.resolve(), *file.resolve().parents):
+                continue
+            if stem(file.name).lower().endswith(_ENDINGS_OF_LABELS) or find_suffix(file.name) == ".seg.nrrd":
+                continue
+            kind = recognise(file) or ("nifti" if find_suffix(file.name, _NIFTI) else None)
+            if kind:
+                yield file, kind
+
+    def _series_in(self, path: Path, root: Path) -> list[_Scan]:
+        """The DICOM series to segment in every study of a folder or zip."""
+        with extra("dicom", str(path)):
+            from cascade.dicom_series import choose, find_studies
+
+        chosen = [series for study in find_studies(path) for series in self.attempt(choose, study, self.series, str(study[0].origin))]
+        numbers = Counter((series.origin, series.number) for series in chosen)
+        return [_series_scan(series, root, numbers[series.origin, series.number] > 1) for series in chosen]
+
+
+def _series_scan(series: Series, root: Path, ambiguous: bool) -> _Scan:
+    name = "series" if series.number is None else f"series-{series.number}"
+    if ambiguous:
+        name += f"-{series.uid[-8:]}"
+    folder = series.origin.relative_to(root)
+    relative = folder.with_name(stem(folder.name)) / name if folder.name else Path(name)
+    return _Scan(series.origin, relative, "", series.uid, series.number, str(series))
+
+
+def _job(scan: _Scan, options: argparse.Namespace) -> Job:
+    suffix = f".{options.format}" if options.format else scan.suffix if scan.suffix in _NIFTI else ".nii.gz"
+    return Job(
+        scan.image,
+        options.output / f"{scan.name}{suffix}",
+        **_beside(options, scan.name),
+        series=scan.series,
+        series_number=scan.series_number,
+    )
+
+
+def _beside(options: argparse.Namespace, name: Path) -> dict[str, Path]:
+    """What else is written for one of several scans, each in the folder that its option names."""
+    return {kind: folder / f"{name}{suffix}" for kind, suffix in _BESIDE.items() if (folder := getattr(options, kind))}
+
+
+def _bids_jobs(options: argparse.Namespace) -> list[Job]:
+    from cascade.bids import derivative_path, find_bids_scans, write_dataset_description
+
+    root = options.inputs[0]
+    derivatives = options.output or root / "derivatives" / "cascade"
+    names = {scan: derivative_path(scan, root) for scan in find_bids_scans(root)}
+    write_dataset_description(derivatives, root)
+    return [
+        Job(
+            scan,
+            derivatives / f"{name}.nii.gz",
+            **_beside(options, Path(name)),
+            dataset=root,
+        )
+        for scan, name in names.items()
+    ]

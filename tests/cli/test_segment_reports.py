@@ -1,0 +1,57 @@
+"""Where ``--table`` and ``--report`` of the command write; the networks are replaced by the phantom's answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cascade.cli import segment
+from cascade.errors import NoSpineError
+from cascade.nifti import write_volume
+from cascade.phantom import PhantomSpec
+from cascade.pipeline import Segmentation
+from tests.phantom_result import phantom_result
+
+RESULT = phantom_result(PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 1.4), thoracic=1))
+
+
+class Answering:
+    """Stands in for `Segmenter`."""
+
+    def segment(self, image: Path, **_: Any) -> Segmentation:
+        if "bad" in image.name:
+            raise NoSpineError(f"{image}: expected a spine; found none")
+        return RESULT
+
+
+@pytest.fixture(autouse=True)
+def _no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment, "_load", lambda options: Answering())
+
+
+def test_one_scan_gets_one_table_one_report_and_its_measurements_in_the_json(tmp_path: Path) -> None:
+    scan, out = tmp_path / "patient-x" / "scan.nii.gz", tmp_path / "out"
+    write_volume(RESULT.scan, scan)
+    options = [str(scan), "-o", f"{out}/l.nii.gz", "--table", f"{out}/l.tsv", "--report", f"{out}/qc.html", "--json", f"{out}/run.json"]
+    assert segment.main(options) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["l.nii.gz", "l.tsv", "qc.html", "run.json"]
+    page = (out / "qc.html").read_text()
+    assert "scan.nii.gz" in page
+    assert "patient-x" not in page
+    rows = json.loads((out / "run.json").read_text())["measurements"]
+    assert [row["structure"] for row in rows] == [line.split("\t")[0] for line in (out / "l.tsv").read_text().splitlines()[1:]]
+
+
+def test_a_folder_gets_mirrored_reports_and_an_index_that_names_what_failed(tmp_path: Path) -> None:
+    for name in ("a/one.nii.gz", "a/bad.nii.gz", "two.nii.gz"):
+        write_volume(RESULT.scan, tmp_path / "in" / name)
+    out, tables, reports = (tmp_path / name for name in ("out", "tables", "reports"))
+    assert segment.main([str(tmp_path / "in"), "-o", str(out), "--table", str(tables), "--report", str(reports)]) == 1
+    assert sorted(p.relative_to(tables).as_posix() for p in tables.rglob("*.tsv")) == ["a/one.tsv", "two.tsv"]
+    assert sorted(p.relative_to(reports).as_posix() for p in reports.rglob("*.html")) == ["a/one.html", "index.html", "two.html"]
+    index = (reports / "index.html").read_text()
+    assert 'href="a/one.html"' in index
+    assert "bad.nii.gz" in index

@@ -1,0 +1,113 @@
+"""A real PACS: store a series, fetch it, store the segmentation back, find it in the same study."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from cascade.formats import read_scan_file, write_labels_file
+from tests import blocks
+from tests.dicom_files import slices, write_series
+
+pytestmark = pytest.mark.full
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+class Pacs:
+    """An Orthanc on the loopback interface."""
+
+    def __init__(self, dicom_port: int, http_port: int) -> None:
+        self.dicom_port, self.url = dicom_port, f"http://127.0.0.1:{http_port}"
+
+    def get(self, what: str) -> bytes:
+        with urllib.request.urlopen(f"{self.url}/{what}", timeout=60) as answer:
+            content: bytes = answer.read()
+        return content
+
+    def ask(self, what: str) -> Any:
+        return json.loads(self.get(what))
+
+    def store(self, files: list[Path]) -> None:
+        """C-STORE; every file must be accepted."""
+        pynetdicom = pytest.importorskip("pynetdicom", reason="needs pynetdicom (PyPI)")
+        entity = pynetdicom.AE(ae_title="CASCADE")
+        datasets = [pydicom.dcmread(file) for file in files]
+        for kind in {dataset.SOPClassUID for dataset in datasets}:
+            entity.add_requested_context(kind, pydicom.uid.ExplicitVRLittleEndian)
+        link = entity.associate("127.0.0.1", self.dicom_port, ae_title="ORTHANC")
+        assert link.is_established
+        try:
+            assert {link.send_c_store(dataset).Status for dataset in datasets} == {0x0000}
+        finally:
+            link.release()
+
+
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[Pacs]:
+    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
+    if not program:
+        pytest.skip("needs Orthanc (Debian: orthanc)")
+    server = Pacs(_free_port(), port := _free_port())
+    store = str(tmp_path / "orthanc")
+    settings = {"StorageDirectory": store, "IndexDirectory": store, "DicomPort": server.dicom_port, "HttpPort": port, "Plugins": []}
+    settings |= {"RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAet": "ORTHANC", "DicomAlwaysAllowStore": True}
+    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
+        try:
+            _wait(server, process, tmp_path / "log")
+            yield server
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def _wait(server: Pacs, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        if process.poll() is not None:
+            pytest.fail(f"Orthanc ended: {log.read_text()[-2000:]}")
+        try:
+            server.ask("system")
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.5)
+        else:
+            return
+    pytest.fail("Orthanc did not answer within 150 s")
+
+
+@pytest.mark.parametrize("seg_type", ["binary", "labelmap"])
+def test_a_seg_comes_back_to_the_study_its_series_was_fetched_from(seg_type: str, pacs: Pacs, tmp_path: Path) -> None:
+    folder = write_series(slices(blocks.scan("PSR")), tmp_path / "series")
+    pacs.store(sorted(folder.iterdir()))
+    (series,) = pacs.ask("series")
+    fetched = tmp_path / "fetched.zip"
+    fetched.write_bytes(pacs.get(f"series/{series}/archive"))
+    scan, source = read_scan_file(fetched)
+    assert scan.reoriented("PSR").grid.matches(blocks.scan("PSR").grid, tol_mm=1e-3)
+
+    write_labels_file(blocks.labels("PSR"), tmp_path / "levels.dcm", source, seg_type)
+    try:
+        pacs.store([tmp_path / "levels.dcm"])
+    except AssertionError:
+        if seg_type == "labelmap":
+            pytest.skip("this Orthanc is older than label map segmentations (DICOM 2024d)")
+        raise
+    (study,) = pacs.ask("studies")
+    modalities = [pacs.ask(f"series/{each}")["MainDicomTags"]["Modality"] for each in pacs.ask(f"studies/{study}")["Series"]]
+    assert sorted(modalities) == ["MR", "SEG"]
