@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cascade.cli import console
 from cascade.errors import CascadeError, InputError, OutputError
@@ -198,7 +198,7 @@ def _job(scan: _Scan, options: argparse.Namespace) -> Job:
     )
 
 
-def _beside(options: argparse.Namespace, name: Path) -> dict[str, Path]:
+def _beside(options: argparse.Namespace, name: Path) -> dict[str, Any]:
     """What else is written for one of several scans, each in the folder that its option names."""
     return {kind: folder / f"{name}{suffix}" for kind, suffix in _BESIDE.items() if (folder := getattr(options, kind))}
 
