@@ -32,15 +32,17 @@ if TYPE_CHECKING:
         LabelScheme,
     )
     from cascade.measure import Measurement
-    from cascade.pipeline import Level, Segmentation, Segmenter, segment
+    from cascade.pipeline import Segmenter, segment
     from cascade.postproc.naming import Numbering
+    from cascade.segmentation import Level, Segmentation
     from cascade.volume import Grid, LabelMap, Volume
 
 _HOMES = {
     "cascade.errors": ("CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError"),
     "cascade.labels": "CASCADE CASCADE_EXTENDED MRSPINESEG SPIDER TOTALSEGMENTATOR_MR TOTALSPINESEG VERSE LabelScheme",
     "cascade.measure": "Measurement",
-    "cascade.pipeline": "Level Segmentation Segmenter segment",
+    "cascade.pipeline": "Segmenter segment",
+    "cascade.segmentation": "Level Segmentation",
     "cascade.postproc.naming": "Numbering",
     "cascade.volume": "Grid LabelMap Volume",
 }

@@ -3,165 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cascade.checkpoints import Checkpoint, choose_device, load_checkpoint
 from cascade.errors import InputError, NumberingError
-from cascade.formats import Source, read_scan_file, write_labels_file
+from cascade.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
-from cascade.measure import Measurement, measure, save_table
-from cascade.nifti import replacing
 from cascade.postproc.identify import Identified, Notice, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
+from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap, Volume
 
-if TYPE_CHECKING:
-    from cascade.dicom_seg import SegType
-
 MIN_VOXELS, FEW_SLICES = 5, 8
-
-
-@dataclass(frozen=True)
-class Level:
-    """One named structure, on the scan's grid.
-
-    Parameters
-    ----------
-    name : str
-    centroid_mm : (3,) tuple of float
-        RAS+.
-    volume_ml : float
-    touches_border : bool
-        Cut by the upper or lower end of the field of view.
-    confidence : float
-        Mean probability of its class inside it, times the probability of the numbering.
-    """
-
-    name: str
-    centroid_mm: tuple[float, float, float]
-    volume_ml: float
-    touches_border: bool
-    confidence: float
-
-
-@dataclass(frozen=True)
-class NumberingResult:
-    """How sure the names are.
-
-    Parameters
-    ----------
-    confidence : float
-        Posterior probability of the numbering.
-    second_best : tuple of (str or None)
-        Bodies from the top down in the next best numbering.
-    margin : float
-        Its cost above the best, in nats.
-    """
-
-    confidence: float
-    second_best: tuple[str | None, ...]
-    margin: float
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """The result for one scan.
-
-    Parameters
-    ----------
-    labels : LabelMap
-        On the input's grid.
-    scan : Volume
-        The input, with NaN and infinities made background.
-    spine : Spine
-    levels : tuple of Level
-        Cranial to caudal.
-    numbering : NumberingResult
-    warnings : tuple of Notice
-    provenance : mapping
-        Version, sha256 of both checkpoints, input grid, device, seconds by part.
-    """
-
-    labels: LabelMap
-    scan: Volume
-    spine: Spine
-    levels: tuple[Level, ...]
-    numbering: NumberingResult
-    warnings: tuple[Notice, ...]
-    provenance: dict[str, Any]
-    _source: Source | None = dataclasses.field(default=None, repr=False)
-
-    @cached_property
-    def measurements(self) -> tuple[Measurement, ...]:
-        """Volumes, heights, angles and signal, one row a structure; measured when first asked for."""
-        return measure(self.labels, self.scan, [level.name for level in self.levels if level.touches_border])
-
-    def save(self, path: str | os.PathLike[str], *, seg_type: SegType = "binary") -> None:
-        """Write the labels on exactly the input's grid, in the format that the suffix asks for.
-
-        Parameters
-        ----------
-        path : path
-            ``.nii``, ``.nii.gz``, ``.seg.nrrd`` (3D Slicer), ``.nrrd``, ``.mha``, or ``.dcm`` (DICOM SEG, for scans read
-            from DICOM).
-        seg_type : {"binary", "labelmap"}
-            Kind of DICOM SEG.
-
-        Raises
-        ------
-        OutputError
-            `path` cannot be written, its suffix is unknown, or a DICOM SEG is asked for a scan that is not DICOM.
-        MissingExtraError
-            The format needs an extra that is not installed.
-        """
-        write_labels_file(self.labels, Path(path), self._source, seg_type)
-
-    def save_picture(self, path: str | os.PathLike[str]) -> None:
-        """Write a PNG: the scan cut along the middle of the column, with the levels outlined and named."""
-        from cascade.picture import save_picture
-
-        save_picture(self.scan, self.labels, self.spine.centreline_mm, Path(path))
-
-    def save_table(self, path: str | os.PathLike[str]) -> None:
-        """Write `measurements` as tab-separated text, one row a structure."""
-        save_table(self.measurements, Path(path))
-
-    def save_report(self, path: str | os.PathLike[str], title: str = "scan") -> None:
-        """Write one self-contained HTML page to judge and keep the result: pictures, slices, measurements, warnings, provenance."""
-        from cascade.report import save_report
-
-        save_report(self, Path(path), title)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return levels, measurements, numbering, warnings and provenance as plain types, ready for JSON."""
-        numbering = dataclasses.asdict(self.numbering)
-        if not np.isfinite(self.numbering.margin):
-            numbering["margin"] = None
-        return {
-            "levels": [dataclasses.asdict(level) for level in self.levels],
-            "measurements": [dataclasses.asdict(row) for row in self.measurements],
-            "numbering": numbering,
-            "warnings": [dataclasses.asdict(notice) for notice in self.warnings],
-            "provenance": self.provenance,
-        }
-
-    def save_json(self, path: str | os.PathLike[str], **extra: str) -> None:
-        """Write `to_dict` as JSON, with `extra` entries (input, output) first."""
-        with replacing(Path(path)) as temporary:
-            temporary.write_text(json.dumps(extra | self.to_dict(), indent=2) + "\n")
 
 
 @dataclass(frozen=True)

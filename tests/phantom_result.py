@@ -6,8 +6,8 @@ import numpy as np
 
 from cascade.labels import rank
 from cascade.phantom import PhantomSpec, render
-from cascade.pipeline import Level, NumberingResult, Segmentation
 from cascade.postproc.identify import Notice
+from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
 

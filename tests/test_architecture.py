@@ -32,14 +32,16 @@ FLOORS = (
     {"preprocess"},
     {"patches"},
     {"stage1_spine", "stage2_levels", "postproc"},
-    {"pipeline"},
+    {"segmentation"},
+    {"pipeline", "report"},
     {"cli"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: What a room never imports, directly.
 NEVER = {
     "postproc": {"torch", "monai", "nifti", "checkpoints", "patches", "preprocess"},
-    "pipeline": {"training", "datasets", "cli", "demo"},
+    "pipeline": {"training", "datasets", "cli", "demo", "report"},
+    "segmentation": {"pipeline", "report", "training", "datasets"},
     "stage1_spine": {"stage2_levels", "postproc"},
     "stage2_levels": {"stage1_spine", "postproc"},
     "training": {"pipeline", "cli"},

@@ -15,8 +15,9 @@ from cascade.errors import InputError, NoSpineError, NumberingError, SchemeError
 from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, rank
 from cascade.metrics import dice
 from cascade.nifti import write_volume
-from cascade.pipeline import Segmentation, Segmenter, read_scan
+from cascade.pipeline import Segmenter, read_scan
 from cascade.postproc.naming import Numbering
+from cascade.segmentation import Segmentation
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import coded_scan, save_oracles
 

@@ -15,9 +15,10 @@ from cascade.errors import CascadeError, NumberingError
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from cascade.pipeline import Segmentation, Segmenter
+    from cascade.pipeline import Segmenter
     from cascade.postproc.naming import Numbering
     from cascade.report import ReportIndex
+    from cascade.segmentation import Segmentation
 
 _EXAMPLES = """\
 examples:
@@ -123,6 +124,7 @@ def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -
 def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, numbering: Numbering) -> Segmentation:
     from cascade.bids import write_sidecars
     from cascade.formats import check_output
+    from cascade.report import save_report
 
     check_output(job.output, job.image, *job.beside)
     scheme = "cascade-extended" if options.extended and options.scheme == "cascade" else options.scheme
@@ -137,7 +139,7 @@ def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, nu
     if job.table:
         result.save_table(job.table)
     if job.report:
-        result.save_report(job.report, job.image.name)
+        save_report(result, job.report, job.image.name)
     for notice in result.warnings:
         console.warn(str(job), notice.code, notice.text)
     print(f"{job.output}\t{' '.join(level.name for level in result.levels)}", flush=True)

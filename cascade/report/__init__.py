@@ -22,7 +22,7 @@ from cascade.picture import colour_of, display_name, draw
 from cascade.report.views import View, curved_view, data_uri, slice_views
 
 if TYPE_CHECKING:
-    from cascade.pipeline import Segmentation
+    from cascade.segmentation import Segmentation
 
 _THUMBNAIL = (240, 300)
 #: Confidence below which a level is marked.

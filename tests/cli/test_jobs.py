@@ -13,7 +13,7 @@ from cascade.cli.jobs import Job, list_jobs
 from cascade.errors import OutputError
 from cascade.formats import read_labels_file, read_scan_file, write_labels_file
 from cascade.nifti import write_volume
-from cascade.pipeline import NumberingResult, Segmentation
+from cascade.segmentation import NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from tests import blocks
 from tests.dicom_files import slices, write_series

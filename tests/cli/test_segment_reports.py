@@ -12,7 +12,7 @@ from cascade.cli import segment
 from cascade.errors import NoSpineError
 from cascade.nifti import write_volume
 from cascade.phantom import PhantomSpec
-from cascade.pipeline import Segmentation
+from cascade.segmentation import Segmentation
 from tests.phantom_result import phantom_result
 
 RESULT = phantom_result(PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 1.4), thoracic=1))

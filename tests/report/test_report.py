@@ -9,10 +9,10 @@ import pytest
 
 from cascade.errors import OutputError
 from cascade.phantom import PhantomSpec
-from cascade.pipeline import Segmentation
 from cascade.postproc.identify import Notice
 from cascade.report import ReportIndex, save_report
 from cascade.report.views import curved_view, slice_views
+from cascade.segmentation import Segmentation
 from cascade.volume import LabelMap
 from tests.phantom_result import phantom_result
 
