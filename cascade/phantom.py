@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from cascade.errors import InputError
 from cascade.labels import CANAL, SACRUM, VERSE, disc_below
-from cascade.volume import FloatArray, Grid, LabelMap, Volume
+from cascade.volume import FloatArray, Grid, LabelMap, Volume, keep_largest_components
 
 #: Sagittal tilt of each level in degrees (positive: the spine runs backwards on its way down) and half sizes of the body in mm
 #: (left-right, front-back, along the spine): rounded means of adult spines.
@@ -132,8 +132,9 @@ def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
     thickness = fine.shape[0] // grid.shape[0]
     slices = picture.reshape(grid.shape[0], thickness, *fine.shape[1:]).mean(axis=1)
     noisy = np.hypot(slices + rng.normal(0, spec.noise, slices.shape), rng.normal(0, spec.noise, slices.shape))
-    middle = labels.reshape(grid.shape[0], thickness, *fine.shape[1:])[:, thickness // 2]
-    return Volume((noisy * 800).astype(np.float32), grid), LabelMap(np.ascontiguousarray(middle), grid, VERSE)
+    middle = np.ascontiguousarray(labels.reshape(grid.shape[0], thickness, *fine.shape[1:])[:, thickness // 2])
+    keep_largest_components(middle)
+    return Volume((noisy * 800).astype(np.float32), grid), LabelMap(middle, grid, VERSE)
 
 
 def voxelise(parts: Iterable[Solid], grid: Grid) -> LabelMap:

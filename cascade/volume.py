@@ -229,6 +229,18 @@ def label_dtype(scheme: LabelScheme) -> type[np.unsignedinteger[Any]]:
     return np.uint8 if max(scheme.ids.values()) < 256 else np.uint16
 
 
+def keep_largest_components(labels: NDArray[np.unsignedinteger[Any]]) -> None:
+    """Of every label keep the largest component (voxels that touch at a face, edge or corner), in place."""
+    for value, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        components, count = ndimage.label(labels[box] == value, structure=np.ones((3, 3, 3)))
+        if count > 1:
+            sizes = np.bincount(components.ravel())
+            sizes[0] = 0
+            labels[box][(components > 0) & (components != sizes.argmax())] = 0
+
+
 def reorient(data: NDArray[T], source: str, target: str) -> NDArray[T]:
     """Permute and flip `data` from axes along `source` to axes along `target`."""
     return np.ascontiguousarray(orientations.apply_orientation(data, _orientation_change(source, target)))

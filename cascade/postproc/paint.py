@@ -11,9 +11,7 @@ from scipy import ndimage
 
 from cascade.labels import LabelScheme
 from cascade.postproc.instances import KINDS, InstanceMap
-from cascade.volume import Grid, LabelMap, label_dtype, resample_array
-
-_CONNECTED = np.ones((3, 3, 3), dtype=bool)
+from cascade.volume import Grid, LabelMap, keep_largest_components, label_dtype, resample_array
 
 
 def paint(
@@ -62,18 +60,6 @@ def paint(
         np.copyto(view, nearest, where=(winner == classes.index(kind)) & (nearest > 0))
     keep_largest_components(view)
     return LabelMap(labels, target, scheme)
-
-
-def keep_largest_components(labels: NDArray[np.unsignedinteger[Any]]) -> None:
-    """Of every label keep the largest component (voxels that touch at a face, edge or corner), in place."""
-    for value, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
-        components, count = ndimage.label(labels[box] == value, structure=_CONNECTED)
-        if count > 1:
-            sizes = np.bincount(components.ravel())
-            sizes[0] = 0
-            labels[box][(components > 0) & (components != sizes.argmax())] = 0
 
 
 def _covered(source: Grid, target: Grid) -> tuple[slice, slice, slice]:
