@@ -19,7 +19,6 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Image
-from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
@@ -232,7 +231,9 @@ def _grid(image: Nifti1Image, shape: tuple[int, ...], path: Path) -> Grid:
 
 def _stated_spacing(image: Nifti1Image, path: Path) -> NDArray[np.float64]:
     """Return the spacing as it is in the file: nibabel mends zero and negative values when it loads a header."""
-    with ImageOpener(os.fspath(path)) as stream:
+    with path.open("rb") as raw:
+        is_zipped = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if is_zipped else path.open("rb") as stream:
         header = type(image.header).from_fileobj(stream, check=False)
     return np.asarray(header["pixdim"][1:4], dtype=float)
 

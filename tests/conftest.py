@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from cascade.volume import LabelMap, Volume
 from tests import synthetic
 
-_COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
+_COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 settings.register_profile("cascade", max_examples=25, **_COMMON)
 settings.register_profile("quick", max_examples=4, phases=[Phase.explicit, Phase.generate], **_COMMON)
 settings.register_profile("thorough", max_examples=300, **_COMMON)

@@ -143,16 +143,21 @@ def _discs_by_gap(
     """Give each gap its largest disc: gap i is below level i, gap -1 above the first; below the last one the nearest disc counts."""
     positions = [position for _, position in levels]
     by_gap: dict[int, list[Instance]] = {}
-    for disc in discs:
+    surplus = [disc for disc in discs if any(body and _inside(disc, body) for body, _ in levels)]
+    for disc in (d for d in discs if d not in surplus):
         by_gap.setdefault(int(np.searchsorted(positions, disc.position_mm)) - 1, []).append(disc)
     slots: dict[int, Instance] = {}
-    surplus: list[Instance] = []
     for gap, found in by_gap.items():
         best = _best_disc(gap, found, [body for body, _ in levels], sacrum)
         if best is not None:
             slots[gap] = best
         surplus += [disc for disc in found if disc is not best]
     return slots, surplus
+
+
+def _inside(disc: Instance, body: Instance) -> bool:
+    """Whether what looks like a disc lies in the middle half of a body."""
+    return abs(disc.position_mm - body.position_mm) < body.length_mm / 4
 
 
 def _best_disc(gap: int, found: list[Instance], bodies: list[Instance | None], sacrum: Instance | None) -> Instance | None:
@@ -170,7 +175,7 @@ def _best_disc(gap: int, found: list[Instance], bodies: list[Instance | None], s
 def _with_gaps(bodies: list[Instance]) -> list[tuple[Instance | None, float]]:
     """Bodies with their positions, and None where two are so far apart that others must lie between them."""
     steps = np.diff([body.position_mm for body in bodies])
-    typical = float(np.median(steps)) if len(steps) > 1 else np.inf
+    typical = float(np.median(np.sort(steps)[:-1])) if len(steps) > 1 else np.inf
     levels: list[tuple[Instance | None, float]] = []
     for i, body in enumerate(bodies):
         levels.append((body, body.position_mm))

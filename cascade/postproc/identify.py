@@ -16,6 +16,8 @@ from cascade.postproc.instances import Instance, InstanceMap, SpineLine, find_in
 from cascade.postproc.naming import ROOM_FOR_A_BODY_MM, Naming, Numbering, ShapeModel, anchored_links, name_chain
 from cascade.volume import FloatArray, Grid
 
+#: A spine of which no body is larger than this is none: five slices of 1 mm hold more of a vertebra.
+MIN_LARGEST_BODY_MM3 = 2500.0
 #: Below this probability of the chosen numbering the names are flagged.
 UNCERTAIN_BELOW = 0.9
 
@@ -98,7 +100,7 @@ def identify(
     field_of_view = _rows_of_view(grid, scan_grid)
     instances = find_instances(probabilities, classes, grid, line, field_of_view)
     chain = build_chain(instances.instances)
-    if not chain.bodies:
+    if max((body.volume_mm3 for body in chain.bodies), default=0.0) < MIN_LARGEST_BODY_MM3:
         raise NoSpineError("no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view")
     room_below = _room_below(chain, grid, field_of_view)
     model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None

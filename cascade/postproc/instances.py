@@ -17,8 +17,8 @@ MIN_VOLUME_MM3 = {"body": 800.0, "disc": 150.0, "sacrum": 800.0}
 MIN_SHARE_OF_MEDIAN = {"body": 0.12, "disc": 0.08, "sacrum": 0.0}
 #: The centreline may end this far before the last body's centre.
 BEYOND_MM = 25.0
-#: A body longer than this many typical bodies is several bodies; no lumbar body is typically longer than this.
-FUSED_RATIO, MAX_TYPICAL_MM = 1.5, 30.0
+#: A body longer than this many typical bodies is several bodies; typical bodies are at least and at most this long.
+FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM = 1.5, 10.0, 30.0
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
     if not extents:
         return components, set()
     lengths = {value: float(np.ptp(np.percentile(positions, (5, 95)))) for value, (_, positions) in extents.items()}
-    typical = min(float(np.percentile(list(lengths.values()), 40)), MAX_TYPICAL_MM)
+    typical = float(np.clip(np.percentile(list(lengths.values()), 40), MIN_TYPICAL_MM, MAX_TYPICAL_MM))
     result, cut, fresh = components.copy(), set[int](), int(components.max()) + 1
     for value, (voxels, positions) in extents.items():
         parts = round(lengths[value] / (typical * 1.2))

@@ -72,7 +72,7 @@ def test_warnings_come_before_the_pictures_and_provenance_last(page: str) -> Non
 
 def test_no_warnings_no_box(tmp_path: Path) -> None:
     save_report(phantom_result(SMALL), tmp_path / "qc.html", "scan")
-    assert 'role="alert"' not in (tmp_path / "qc.html").read_text()
+    assert 'role="alert"' not in (tmp_path / "qc.html").read_text(encoding="utf-8")
 
 
 def test_the_slices_hold_their_outlines(page: str) -> None:
@@ -108,7 +108,7 @@ def test_a_label_map_with_nothing_in_it_still_gives_a_page(tmp_path: Path, resul
 
     empty = LabelMap(np.zeros_like(result.labels.data), result.labels.grid, result.labels.scheme)
     save_report(dataclasses.replace(result, labels=empty, levels=()), tmp_path / "qc.html", "scan")
-    assert "None found" in (tmp_path / "qc.html").read_text()
+    assert "None found" in (tmp_path / "qc.html").read_text(encoding="utf-8")
 
 
 def test_a_report_that_cannot_be_written_says_so(tmp_path: Path, result: Segmentation) -> None:
@@ -124,7 +124,7 @@ def test_the_index_puts_the_least_confident_scan_first(tmp_path: Path) -> None:
     index.add(unsure, tmp_path / "unsure.html", "unsure.nii.gz")
     index.add_failed("broken <x>.nii.gz")
     index.save()
-    page = (tmp_path / "index.html").read_text()
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert page.index("<h2>unsure.nii.gz") < page.index("<h2>sure.nii.gz")
     assert set(re.findall(r'href="([^"]*)"', page)) == {"data:,", "a/sure.html", "unsure.html"}
     assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]*)"', page))
