@@ -15,7 +15,7 @@ MAX_OFFSET_MM = 28.0
 #: Two bodies (or two discs) that share more than this part of their extent along the spine are pieces of one.
 SAME_LEVEL_OVERLAP = 0.5
 #: Two bodies further apart than this many typical steps have a body missing between them.
-MISSING_BODY_STEPS = 1.6
+MISSING_BODY_STEPS = 1.5
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,6 @@ def _with_gaps(bodies: list[Instance]) -> list[tuple[Instance | None, float]]:
     for i, body in enumerate(bodies):
         levels.append((body, body.position_mm))
         step = float(steps[i]) if i < len(steps) else 0.0
-        parts = max(1, round(step / typical)) if step > MISSING_BODY_STEPS * typical else 1
+        parts = max(2, int(step / typical + 0.3)) if step > MISSING_BODY_STEPS * typical else 1
         levels += [(None, body.position_mm + step * k / parts) for k in range(1, parts)]
     return levels
