@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from cascade.labels import is_disc
 from cascade.measure import Measurement, measure
@@ -44,14 +45,8 @@ def grid(name: str) -> Grid:
 
 def rotation(turns_deg: tuple[float, float, float]) -> FloatArray:
     """Rotation matrix from turns about right, front and up, in this order."""
-    result = np.eye(3)
-    for axis, turn in enumerate(np.deg2rad(turns_deg)):
-        i, j = (axis + 1) % 3, (axis + 2) % 3
-        step = np.eye(3)
-        step[i, i] = step[j, j] = math.cos(turn)
-        step[i, j], step[j, i] = -math.sin(turn), math.sin(turn)
-        result = step @ result
-    return result
+    matrix: FloatArray = Rotation.from_euler("xyz", turns_deg, degrees=True).as_matrix()
+    return matrix
 
 
 def truth(solid: Solid) -> dict[str, float]:

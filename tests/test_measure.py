@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from cascade.errors import InputError
 from cascade.labels import CANAL, SACRUM, SPIDER, VERSE, is_disc
@@ -30,14 +31,7 @@ def grid_of(spacing_mm: tuple[float, float, float], turn: np.ndarray | None = No
 
 
 def turned(right_deg: float, front_deg: float, up_deg: float) -> np.ndarray:
-    result = np.eye(3)
-    for axis, angle in enumerate(np.deg2rad([right_deg, front_deg, up_deg])):
-        i, j = (axis + 1) % 3, (axis + 2) % 3
-        step = np.eye(3)
-        step[i, i] = step[j, j] = math.cos(angle)
-        step[i, j], step[j, i] = -math.sin(angle), math.sin(angle)
-        result = step @ result
-    return result
+    return Rotation.from_euler("xyz", [right_deg, front_deg, up_deg], degrees=True).as_matrix()
 
 
 def by_name(rows: tuple[Measurement, ...]) -> dict[str, Measurement]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 
@@ -97,7 +98,7 @@ def _sampling_grid(
     """Where in the scan each patch voxel is taken from, as `grid_sample` wants it: (1, *shape, 3), z first, -1..1."""
     spacing = np.asarray(spacing_mm)
     largest = how.large_rotation_deg if rng.random() < 0.2 else how.rotation_deg
-    turn = _rotation(np.deg2rad(rng.uniform(-largest, largest, 3)))
+    turn = Rotation.from_euler("xyz", rng.uniform(-largest, largest, 3), degrees=True).as_matrix()
     zoom = np.exp(rng.uniform(-1, 1) * math.log(how.scale) + rng.uniform(-0.08, 0.08, 3))
     zoom[0] *= rng.choice([-1, 1])
     linear = torch.from_numpy((turn * zoom).astype(np.float32))
@@ -111,16 +112,6 @@ def _sampling_grid(
     voxels = moved / torch.from_numpy(spacing.astype(np.float32)) + torch.from_numpy(np.asarray(centre, dtype=np.float32))
     last = torch.tensor([max(n - 1, 1) for n in size], dtype=torch.float32)
     return (2 * voxels / last - 1).flip(-1)[None]
-
-
-def _rotation(angles: np.ndarray) -> np.ndarray:
-    matrix = np.eye(3)
-    for axis, angle in enumerate(angles):
-        i, j = (axis + 1) % 3, (axis + 2) % 3
-        turn = np.eye(3)
-        turn[[i, i, j, j], [i, j, i, j]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
-        matrix = turn @ matrix
-    return matrix
 
 
 def _cut_field_of_view(patch: Tensor, mask: Tensor, air: float, rng: np.random.Generator) -> None:
