@@ -94,7 +94,7 @@ def write_sidecars(output: Path, scan: Path, root: Path, scheme: LabelScheme, ru
     }
     _write_json(output.with_name(f"{name}.json"), sidecar)
     with replacing(output.with_name(f"{name}.tsv")) as temporary:
-        temporary.write_text(lookup_table(scheme))
+        temporary.write_text(lookup_table(scheme), encoding="utf-8")
 
 
 def lookup_table(scheme: LabelScheme) -> str:
@@ -112,4 +112,4 @@ def _contrast(scan: Path) -> str:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -123,7 +123,7 @@ def list_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
-    with table.open(newline="") as stream:
+    with table.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
     if rows and not {"dataset", "case"} <= set(rows[0]):
         raise InputError(f"{table}: expected tab-separated columns 'dataset' and 'case'; found {', '.join(map(str, rows[0]))}")

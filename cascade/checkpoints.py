@@ -126,7 +126,7 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
     for path in (spec_path, weights_path):
         if not path.is_file():
             raise CheckpointError(f"{path}: expected a checkpoint file here; there is none; reinstall cascade or give the right folder")
-    spec = StageSpec.from_json(spec_path.read_text(errors="replace"), str(spec_path))
+    spec = StageSpec.from_json(spec_path.read_text(encoding="utf-8", errors="replace"), str(spec_path))
     content = weights_path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != spec.weights_sha256:

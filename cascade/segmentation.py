@@ -143,4 +143,4 @@ class Segmentation:
     def save_json(self, path: str | os.PathLike[str], **extra: str) -> None:
         """Write `to_dict` as JSON, with `extra` entries (input, output) first."""
         with replacing(Path(path)) as temporary:
-            temporary.write_text(json.dumps(extra | self.to_dict(), indent=2) + "\n")
+            temporary.write_text(json.dumps(extra | self.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -63,7 +63,7 @@ def colour_table(scheme: LabelScheme) -> str:
 def write_colour_table(scheme: LabelScheme, path: Path) -> None:
     """Write `colour_table` to a file."""
     with replacing(path, ".ctbl") as temporary:
-        temporary.write_text(colour_table(scheme))
+        temporary.write_text(colour_table(scheme), encoding="utf-8")
 
 
 def _terminology(structure: str) -> str:

@@ -55,7 +55,7 @@ def test_a_folder_that_is_no_data_set_is_refused(missing: str, tmp_path: Path):
 
 def test_the_derivatives_name_program_version_and_raw_data(dataset: Path):
     write_dataset_description(dataset / "derivatives" / "cascade", dataset)
-    description = json.loads((dataset / "derivatives/cascade/dataset_description.json").read_text())
+    description = json.loads((dataset / "derivatives/cascade/dataset_description.json").read_text(encoding="utf-8"))
     assert description["DatasetType"] == "derivative"
     assert description["GeneratedBy"][0]["Name"] == "cascade"
     assert (dataset / "derivatives/cascade" / description["DatasetLinks"]["raw"]).resolve() == dataset.resolve()
@@ -65,9 +65,9 @@ def test_sidecars_name_the_source_and_explain_every_number(dataset: Path):
     scan = find_bids_scans(dataset)[0]
     output = dataset / "derivatives/cascade" / f"{derivative_path(scan, dataset)}.nii.gz"
     write_sidecars(output, scan, dataset, CASCADE, {"levels": []})
-    sidecar = json.loads((output.parent / "sub-01_desc-cascadeT1w_dseg.json").read_text())
+    sidecar = json.loads((output.parent / "sub-01_desc-cascadeT1w_dseg.json").read_text(encoding="utf-8"))
     assert sidecar["Sources"] == ["bids:raw:sub-01/anat/sub-01_T1w.nii.gz"]
-    assert (output.parent / "sub-01_desc-cascadeT1w_dseg.tsv").read_text() == lookup_table(CASCADE)
+    assert (output.parent / "sub-01_desc-cascadeT1w_dseg.tsv").read_text(encoding="utf-8") == lookup_table(CASCADE)
 
 
 def test_the_lookup_table_has_the_columns_of_the_standard():

@@ -75,13 +75,13 @@ def test_nothing_to_train_on_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_split_that_nothing_belongs_to_is_refused(table: Path) -> None:
-    table.write_text("dataset\tcase\tsplit\none\ta\ttrain\n")
+    table.write_text("dataset\tcase\tsplit\none\ta\ttrain\n", encoding="utf-8")
     with pytest.raises(InputError, match="of split 'test'; found none"):
         read_cases(table, "test")
 
 
 def test_a_table_without_the_columns_is_refused(table: Path) -> None:
-    table.write_text("name,case\none,a\n")
+    table.write_text("name,case\none,a\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"cases.tsv: expected tab-separated columns 'dataset' and 'case'; found name,case"):
         read_cases(table)
 
@@ -101,7 +101,7 @@ def test_an_image_without_labels_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_scheme_is_refused(table: Path) -> None:
-    table.write_text("dataset\tcase\tscheme\none\ta\tverso\n")
+    table.write_text("dataset\tcase\tscheme\none\ta\tverso\n", encoding="utf-8")
     with pytest.raises(SchemeError, match="no label scheme 'verso'"):
         read_cases(table)
 

@@ -96,7 +96,7 @@ def test_a_spec_that_is_no_spec_is_named(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("change", [{"colour": "blue"}, {"normalisation": {"middle": 1}}, {"spacing_mm": 3}, {"classes": None}])
 def test_a_spec_with_other_fields_is_named(folder: Path, change: dict[str, object]) -> None:
     path = folder / f"{STAGE}.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change))
     refused(folder, path.name, "expected a StageSpec in JSON")
 
 
@@ -107,7 +107,7 @@ def test_a_spec_that_is_not_text_is_named(folder: Path) -> None:
 
 def test_weights_of_another_network_are_named(folder: Path) -> None:
     path = folder / f"{STAGE}.json"
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     content["network_arguments"]["channels"] = [5]
     path.write_text(json.dumps(content))
     refused(folder, f"{STAGE}.safetensors", "do not fit the network")
@@ -124,7 +124,7 @@ def test_the_recipes_name_networks_that_can_be_built() -> None:
     import cascade.stage2_levels as two
 
     for package in (one, two):
-        recipe = json.loads(Path(str(package.__file__)).with_name("recipe.json").read_text())
+        recipe = json.loads(Path(str(package.__file__)).with_name("recipe.json").read_text(encoding="utf-8"))
         spec = StageSpec.from_json(json.dumps(recipe["spec"]))
         smallest = patch_shape_for((1, 1, 1), spec)
         assert build_network(spec)(torch.zeros(1, 1, *smallest)).shape == (1, len(spec.classes), *smallest)

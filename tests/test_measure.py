@@ -184,7 +184,7 @@ def test_crumbs_and_nothing_are_no_trouble() -> None:
 def test_the_table_has_one_row_a_structure_and_says_na(tmp_path: Path) -> None:
     rows = measure(EVERYTHING)
     save_table(rows, tmp_path / "sub" / "levels.tsv")
-    lines = (tmp_path / "sub" / "levels.tsv").read_text().splitlines()
+    lines = (tmp_path / "sub" / "levels.tsv").read_text(encoding="utf-8").splitlines()
     assert lines == table(rows).splitlines()
     assert lines[0].split("\t") == list(COLUMNS)
     cells = [line.split("\t") for line in lines[1:]]

@@ -256,7 +256,7 @@ class TestReplacing:
             assert not target.exists()
             assert temporary.parent == tmp_path
             temporary.write_text("whole")
-        assert target.read_text() == "whole"
+        assert target.read_text(encoding="utf-8") == "whole"
         assert list(tmp_path.iterdir()) == [target]
 
     def test_a_failure_leaves_nothing_behind_and_keeps_the_old_file(self, tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ class TestReplacing:
 
         with pytest.raises(KeyboardInterrupt):
             fail()
-        assert target.read_text() == "old"
+        assert target.read_text(encoding="utf-8") == "old"
         assert list(tmp_path.iterdir()) == [target]
 
     def test_a_full_disk_is_an_output_error(self, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class TestResult:
 
     def test_the_json_holds_what_is_documented(self, result: Segmentation, tmp_path: Path) -> None:
         result.save_json(tmp_path / "run.json", input="a.nii", output="b.nii")
-        content = json.loads((tmp_path / "run.json").read_text())
+        content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
         assert list(content) == ["input", "output", "levels", "measurements", "numbering", "warnings", "provenance"]
         assert set(content["levels"][0]) == {"name", "centroid_mm", "volume_ml", "touches_border", "confidence"}
         assert set(content["numbering"]) == {"confidence", "second_best", "margin"}

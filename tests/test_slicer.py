@@ -43,4 +43,4 @@ def test_a_colour_table_names_every_number_of_a_scheme():
 
 
 def test_the_colour_table_in_the_repository_is_the_one_the_scheme_gives():
-    assert TABLE.read_text() == colour_table(CASCADE_EXTENDED)
+    assert TABLE.read_text(encoding="utf-8") == colour_table(CASCADE_EXTENDED)

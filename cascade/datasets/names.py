@@ -209,7 +209,7 @@ def read_mapping(path: Path) -> StructureMap:
         The file, its columns or a line is not understood.
     """
     try:
-        with path.open(newline="") as stream:
+        with path.open(encoding="utf-8", newline="") as stream:
             rows = [row for row in csv.reader(stream, delimiter="\t") if row and not row[0].startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a mapping file; it cannot be read ({error}); check --mapping") from error

@@ -25,9 +25,9 @@ class Augmentation:
     bend_mm : float
         Largest amplitude of a scoliosis-like sideways or forward wave.
     cut_probability, tone_probability, invert_probability, bias_probability, slice_probability, blur_probability,
-    noise_probability : float
+    noise_probability, ghost_probability, void_probability : float
         How often a patch gets a cut field of view, another contrast, an inverted one, a bias field, thicker slices, a
-        coarser in-plane resolution, and noise.
+        coarser in-plane resolution, noise, a shifted ghost of itself, and metal-like holes in the signal.
     noise : float
         Largest standard deviation, in units of the image's own.
     """
@@ -43,6 +43,8 @@ class Augmentation:
     slice_probability: float = 0.25
     blur_probability: float = 0.2
     noise_probability: float = 0.4
+    ghost_probability: float = 0.1
+    void_probability: float = 0.1
     noise: float = 0.3
 
 
@@ -84,6 +86,8 @@ def sample_patch(
     mask = functional.grid_sample(allowed[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
     if rng.random() < how.cut_probability:
         _cut_field_of_view(patch, mask, air, rng)
+    if rng.random() < how.void_probability:
+        _metal_voids(patch, air, rng)
     return _vary_intensity(patch, how, rng)[None], mask
 
 
@@ -130,6 +134,8 @@ def _vary_intensity(patch: Tensor, how: Augmentation, rng: np.random.Generator) 
         patch = _other_contrast(patch, how, rng)
     if rng.random() < how.bias_probability:
         patch = _bias_field(patch, rng)
+    if rng.random() < how.ghost_probability:
+        patch = _ghost(patch, rng)
     if rng.random() < how.slice_probability:
         patch = _coarser(patch, (float(rng.uniform(1.3, 3.2)), 1.0, 1.0))
     if rng.random() < how.blur_probability:
@@ -160,6 +166,27 @@ def _bias_field(patch: Tensor, rng: np.random.Generator) -> Tensor:
     field = functional.interpolate(knots, size=patch.shape, mode="trilinear", align_corners=True)[0, 0].exp()
     low = patch.min()
     return (patch - low) * field + low
+
+
+def _metal_voids(patch: Tensor, air: float, rng: np.random.Generator) -> None:
+    """Take the signal out of one to three ellipsoids as screws do, with a bright rim on one side."""
+    axes = [torch.arange(n, dtype=torch.float32) for n in patch.shape]
+    x, y, z = torch.meshgrid(*axes, indexing="ij")
+    bright = float(patch.max())
+    for _ in range(int(rng.integers(1, 4))):
+        a, b, c = (float(value) for value in rng.uniform(0, 1, 3) * patch.shape)
+        radii = [float(value) for value in rng.uniform((2, 3, 3), (5, 18, 12))]
+        distance = ((x - a) / radii[0]) ** 2 + ((y - b) / radii[1]) ** 2 + ((z - c) / radii[2]) ** 2
+        patch[(distance < 1.35) & (z > c)] = bright
+        patch[distance < 1] = air
+
+
+def _ghost(patch: Tensor, rng: np.random.Generator) -> Tensor:
+    """Add a weak copy of the patch, shifted along a phase-encoding axis, as motion does."""
+    axis = int(rng.integers(1, 3))
+    shift = int(rng.integers(8, max(9, patch.shape[axis] // 2)))
+    strength = float(rng.uniform(0.05, 0.25))
+    return (1 - strength) * patch + strength * torch.roll(patch, shift, dims=axis)
 
 
 def _coarser(patch: Tensor, factors: tuple[float, float, float]) -> Tensor:

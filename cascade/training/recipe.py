@@ -41,6 +41,8 @@ class Recipe:
     jitter_mm : float
         How far a patch's centre strays from a labelled voxel.
     seed : int
+    compiled : bool
+        Compile the network first: minutes once for each patch shape, then each step is about a fifth faster.
     augmentation : Augmentation
     legs : tuple of str
         What was trained before, for the record.
@@ -54,6 +56,7 @@ class Recipe:
     ema: float = 0.998
     jitter_mm: float = 30.0
     seed: int = 1
+    compiled: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
     legs: tuple[str, ...] = ()
 
@@ -67,7 +70,7 @@ class Recipe:
             The file is missing or not a recipe.
         """
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             spec = StageSpec.from_json(json.dumps(content.pop("spec")), str(path))
             patches = tuple(PatchChoice(tuple(p["shape"]), p["batch"]) for p in content.pop("patches"))
             augmentation = Augmentation(**content.pop("augmentation", {}))

@@ -52,14 +52,14 @@ def test_folders_give_a_table_and_one_line_for_the_case_without_a_prediction(
     missing, written = captured.err.splitlines()
     assert missing.startswith(f"cascade: error: {folders[1] / '3_labels.nii.gz'}: expected one prediction; found none")
     assert written.startswith("written to")
-    content = json.loads((tmp_path / "out/summary.json").read_text())
+    content = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
     bodies = content["groups"][0]
     assert (bodies["cases"], bodies["structures"]) == (3, 15)
     assert bodies["figures"]["detection"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
     assert 0.3 < bodies["figures"]["dice"]["mean"] < 2 / 3
     assert f"{bodies['figures']['dice']['mean']:.3f}" in captured.out
-    assert len((tmp_path / "out/results.csv").read_text().splitlines()) == 1 + 3 * 9
-    assert "<svg" in (tmp_path / "out/report.html").read_text()
+    assert len((tmp_path / "out/results.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3 * 9
+    assert "<svg" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 def test_a_prediction_on_another_grid_is_one_line_that_names_both_files(
@@ -119,7 +119,7 @@ def test_real_references_agree_with_themselves_and_miss_nothing(data_folder: Pat
     for case in cases:
         write_labels(case.load_labels(), tmp_path / f"pred/{case.dataset}_{case.name}.nii.gz")
     assert main([str(tmp_path / "pred"), str(data_folder), "--split", "val", "-o", str(tmp_path / "out")]) == 0
-    content = json.loads((tmp_path / "out/summary.json").read_text())
+    content = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
     assert len(content["cases"]) == len(cases)
     for group in content["groups"]:
         means = {name: figure["mean"] for name, figure in group["figures"].items()}

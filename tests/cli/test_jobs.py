@@ -75,8 +75,8 @@ class TestOutputs:
         self, study: Path, tmp_path: Path, answers: None, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert command.main([str(study), "-o", str(tmp_path / "l.nii.gz"), "--json", str(tmp_path / "run.json")]) == 0
-        said = "".join(capsys.readouterr()) + (tmp_path / "run.json").read_text()
-        assert json.loads((tmp_path / "run.json").read_text())["series"] == "5"
+        said = "".join(capsys.readouterr()) + (tmp_path / "run.json").read_text(encoding="utf-8")
+        assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["series"] == "5"
         assert "Secret" not in said
         assert "ID-P1" not in said
 

@@ -33,7 +33,7 @@ def test_a_mapping_file_is_taken(tmp_path: Path) -> None:
     (tmp_path / "map.tsv").write_text("file\tstructure\nthing*\tL3\n")
     arguments = ["alkhalil", str(tmp_path / "raw"), "-o", str(tmp_path / "out"), "--mapping", str(tmp_path / "map.tsv")]
     assert command.main(arguments) == 0
-    assert "mask-missing" not in (tmp_path / "out" / "cases.tsv").read_text()
+    assert "mask-missing" not in (tmp_path / "out" / "cases.tsv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("extra", [["--scheme", "nonsense"], ["--axes", "RRS"], ["--val-share", "2"]])
@@ -53,6 +53,6 @@ def test_the_command_knows_every_data_set() -> None:
 
 
 def test_the_documentation_lists_every_code_with_its_meaning() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "prepare.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "prepare.md").read_text(encoding="utf-8")
     for name, code in CODES.items():
         assert f"| `{name}` | {code.severity} | {code.meaning} |" in page

@@ -53,7 +53,7 @@ def write_missing(path: Path) -> None:
 
 
 def write_text(path: Path) -> None:
-    path.write_text("hello")
+    path.write_text("hello", encoding="utf-8")
 
 
 def write_truncated(path: Path) -> None:
@@ -334,7 +334,7 @@ class TestResults:
         labels = nib.load(outputs[0])
         assert np.array_equal(labels.affine, nib.load(good).affine)
         assert set(np.unique(np.asarray(labels.dataobj))) == {0, *CASCADE.ids.values()}
-        content = json.loads(outputs[1].read_text())
+        content = json.loads(outputs[1].read_text(encoding="utf-8"))
         assert content["input"] == str(good)
         assert content["levels"][0]["name"] == "L1"
         with Image.open(outputs[2]) as picture:

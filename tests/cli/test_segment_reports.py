@@ -38,11 +38,13 @@ def test_one_scan_gets_one_table_one_report_and_its_measurements_in_the_json(tmp
     options = [str(scan), "-o", f"{out}/l.nii.gz", "--table", f"{out}/l.tsv", "--report", f"{out}/qc.html", "--json", f"{out}/run.json"]
     assert segment.main(options) == 0
     assert sorted(path.name for path in out.iterdir()) == ["l.nii.gz", "l.tsv", "qc.html", "run.json"]
-    page = (out / "qc.html").read_text()
+    page = (out / "qc.html").read_text(encoding="utf-8")
     assert "scan.nii.gz" in page
     assert "patient-x" not in page
-    rows = json.loads((out / "run.json").read_text())["measurements"]
-    assert [row["structure"] for row in rows] == [line.split("\t")[0] for line in (out / "l.tsv").read_text().splitlines()[1:]]
+    rows = json.loads((out / "run.json").read_text(encoding="utf-8"))["measurements"]
+    assert [row["structure"] for row in rows] == [
+        line.split("\t")[0] for line in (out / "l.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    ]
 
 
 def test_a_folder_gets_mirrored_reports_and_an_index_that_names_what_failed(tmp_path: Path) -> None:
@@ -52,6 +54,6 @@ def test_a_folder_gets_mirrored_reports_and_an_index_that_names_what_failed(tmp_
     assert segment.main([str(tmp_path / "in"), "-o", str(out), "--table", str(tables), "--report", str(reports)]) == 1
     assert sorted(p.relative_to(tables).as_posix() for p in tables.rglob("*.tsv")) == ["a/one.tsv", "two.tsv"]
     assert sorted(p.relative_to(reports).as_posix() for p in reports.rglob("*.html")) == ["a/one.html", "index.html", "two.html"]
-    index = (reports / "index.html").read_text()
+    index = (reports / "index.html").read_text(encoding="utf-8")
     assert 'href="a/one.html"' in index
     assert "bad.nii.gz" in index

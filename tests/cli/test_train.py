@@ -33,7 +33,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_recipe(path: Path, stage: str = "stage2_levels", channels: int = 12) -> Path:
     spec = json.loads(tiny_spec(stage, STAGE_CLASSES[stage], (6.0, 3.0, 3.0)).to_json())
     spec["network_arguments"]["channels"] = [channels]
-    path.write_text(json.dumps({"steps": 4, "patches": [{"shape": [8, 16, 16], "batch": 1}], "spec": spec}))
+    path.write_text(json.dumps({"steps": 4, "patches": [{"shape": [8, 16, 16], "batch": 1}], "spec": spec}), encoding="utf-8")
     return path
 
 

@@ -79,7 +79,7 @@ def test_chu_with_a_lying_axis_becomes_the_true_spine_and_says_so(tmp_path: Path
         assert_like_phantom(tmp_path / "out", case, SEVEN, seed)
     assert rows(tmp_path / "out")["02"]["label_ids"] == "1 2 3 4 5 12 13"
     assert "discs, sacrum, canal, above T11" in rows(tmp_path / "out")["02"]["unlabelled"]
-    assert "axis-repaired" in (tmp_path / "out" / "report.html").read_text()
+    assert "axis-repaired" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_chu_with_a_true_header_is_left_as_it_is(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_problems_are_machine_readable_and_their_codes_known(tmp_path: Path) -> 
     alkhalil(tmp_path / "raw", "P01")
     (tmp_path / "raw" / "P01" / "L3.nii.gz").unlink()
     run("alkhalil", tmp_path / "raw", tmp_path / "out")
-    listed = json.loads((tmp_path / "out" / "problems.json").read_text())
+    listed = json.loads((tmp_path / "out" / "problems.json").read_text(encoding="utf-8"))
     assert listed == [{"case": "P01", "code": "mask-missing", "severity": "warning", "text": "no mask of L3"}]
     assert all(entry["code"] in CODES for entry in listed)
 

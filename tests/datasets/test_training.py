@@ -27,11 +27,11 @@ SOURCES: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 def tiny_recipe(stage: str, path: Path) -> Path:
     """The stage's recipe with a network of few channels and one small patch."""
-    recipe = json.loads(STAGES[stage].recipe.read_text())
+    recipe = json.loads(STAGES[stage].recipe.read_text(encoding="utf-8"))
     recipe["patches"] = [{"shape": [8, 32, 32], "batch": 1}]
     recipe["spec"]["network_arguments"] |= {"channels": [4, 8], "strides": [2], "num_res_units": 1}
     recipe["spec"] |= {"spacing_mm": [5.0, 4.0, 4.0], "patch_shape": [8, 32, 32], "stride": [2, 2, 2]}
-    path.write_text(json.dumps(recipe))
+    path.write_text(json.dumps(recipe), encoding="utf-8")
     return path
 
 
@@ -57,5 +57,5 @@ def test_two_steps_of_training_run_on_each_prepared_miniature(name: str, tmp_pat
             "cpu",
         ]
         assert train_command.main(arguments) == 0
-        assert len((out / "log.csv").read_text().splitlines()) == 3
+        assert len((out / "log.csv").read_text(encoding="utf-8").splitlines()) == 3
         assert list(out.glob("*.safetensors"))

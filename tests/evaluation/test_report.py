@@ -74,5 +74,5 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     nasty = "<script>x</script>"
     results = (result(nasty, "1", structure("L5", 0.9)), result("b", "&2", structure("L5", 0.8)))
     write_report(Evaluation(results, (nasty,)), tmp_path / "r.html")
-    assert nasty not in (tmp_path / "r.html").read_text()
+    assert nasty not in (tmp_path / "r.html").read_text(encoding="utf-8")
     assert nasty in Page(tmp_path / "r.html").text

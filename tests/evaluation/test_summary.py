@@ -49,7 +49,7 @@ def test_the_summary_is_strict_json_with_settings_groups_structures_and_cases(tm
         result("a", "2", structure("L5", 0.0, match="", distance_mm=math.nan)),
     )
     write_summary(Evaluation(results, ("bad.nii: broken",)), tmp_path / "summary.json")
-    content = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
+    content = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"), parse_constant=refuse)
     assert content["settings"]["bootstrap"] == {"over": "patients", "resamples": 2000, "seed": 1, "confidence": 0.95}
     assert content["groups"][0]["figures"]["dice"] == {"mean": 0.45, "low": 0.0, "high": 0.9}
     assert content["groups"][0]["figures"]["mean_distance_mm"] == {"mean": 1.0, "low": None, "high": None}

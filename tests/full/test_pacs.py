@@ -81,7 +81,7 @@ def pacs(tmp_path: Path) -> Iterator[Pacs]:
 def _wait(server: Pacs, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(300):
         if process.poll() is not None:
-            pytest.fail(f"Orthanc ended: {log.read_text()[-2000:]}")
+            pytest.fail(f"Orthanc ended: {log.read_text(encoding='utf-8')[-2000:]}")
         try:
             server.ask("system")
         except (urllib.error.URLError, ConnectionError):

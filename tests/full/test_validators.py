@@ -102,7 +102,7 @@ def test_dcmqi_reads_the_same_voxels_back(seg_type: str, case: tuple[Path, Volum
     assert np.abs(at - np.rint(at)).max() < 0.01
     restored = np.zeros(scan.grid.shape, dtype=int)
     restored[tuple(np.rint(at).astype(int).T)] = data[data > 0]
-    meta = json.loads((tmp_path / "meta.json").read_text())
+    meta = json.loads((tmp_path / "meta.json").read_text(encoding="utf-8"))
     names = {int(segment["labelID"]): segment["SegmentLabel"] for segments in meta["segmentAttributes"] for segment in segments}
     expected = labels.reoriented(scan.grid.axcodes)
     assert set(names.values()) == set(labels.structures)
@@ -133,7 +133,7 @@ def test_dcm2niix_agrees_where_slices_have_gaps_between_them(tmp_path: Path) -> 
 
 @pytest.mark.data
 def test_dcm2niix_agrees_on_real_scans(data_folder: Path, tmp_path: Path) -> None:
-    rows = [line.split("\t") for line in (data_folder / "cases.tsv").read_text().splitlines()]
+    rows = [line.split("\t") for line in (data_folder / "cases.tsv").read_text(encoding="utf-8").splitlines()]
     split, first = rows[0].index("split"), {}
     for row in rows[1:]:
         if row[split] == "val":
