@@ -16,6 +16,9 @@ MAX_OFFSET_MM = 28.0
 SAME_LEVEL_OVERLAP = 0.5
 #: Two bodies further apart than this many typical steps have a body missing between them.
 MISSING_BODY_STEPS = 1.5
+#: What is at least this large beside the largest sacrum may be S1; a smaller one is a fragment. At the end of the field of
+#: view what is smaller than this share of a body may as well be the top of one more vertebra.
+LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
 
 
 @dataclass(frozen=True)
@@ -124,17 +127,22 @@ def _union(large: Instance, small: Instance) -> Instance:
 
 
 def _sacrum(candidates: list[Instance], bodies: list[Instance]) -> tuple[Instance | None, list[Instance]]:
-    """The largest sacrum that lies below the middle of the chain; the others are strays."""
+    """The uppermost large sacrum that lies below the middle of the chain; the others are strays."""
     middle = float(np.median([b.position_mm for b in bodies])) if bodies else -np.inf
+    typical = float(np.median([b.volume_mm3 for b in bodies])) if bodies else 0.0
     fit = [c for c in candidates if c.position_mm > middle]
-    best = max(fit, key=lambda c: c.volume_mm3, default=None)
+    fit = [c for c in fit if not c.touches_border or c.volume_mm3 >= LARGE_SACRUM_AT_BORDER * typical]
+    largest = max((c.volume_mm3 for c in fit), default=0.0)
+    best = min((c for c in fit if c.volume_mm3 >= LARGE_SACRUM * largest), key=lambda c: c.position_mm, default=None)
     return best, [c for c in candidates if c is not best]
 
 
 def _above_the_sacrum(bodies: list[Instance], sacrum: Instance | None) -> tuple[list[Instance], list[Instance]]:
+    """Bodies above the sacrum; one beside it is a part of it that was taken for a body."""
     if sacrum is None:
         return bodies, []
-    return [b for b in bodies if b.position_mm < sacrum.position_mm], [b for b in bodies if b.position_mm >= sacrum.position_mm]
+    above = [b for b in bodies if b.position_mm < sacrum.position_mm]
+    return above, [b for b in bodies if b not in above]
 
 
 def _discs_by_gap(

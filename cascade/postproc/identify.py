@@ -8,18 +8,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.postproc.chain import Chain, build_chain
 from cascade.postproc.instances import Instance, InstanceMap, SpineLine, find_instances
-from cascade.postproc.naming import ROOM_FOR_A_BODY_MM, Naming, Numbering, ShapeModel, anchored_links, name_chain
+from cascade.postproc.naming import ROOM_FOR_A_BODY_MM, Naming, Numbering, anchored_links, name_chain
+from cascade.postproc.shape import ShapeModel, spine_shape
 from cascade.volume import FloatArray, Grid
 
 #: A spine of which no body is larger than this is none: five slices of 1 mm hold more of a vertebra.
 MIN_LARGEST_BODY_MM3 = 2500.0
+#: A body at the border of the field of view that is at least this long beside the others is measured like a whole one.
+WHOLE_SHARE = 0.85
 #: Below this probability of the chosen numbering the names are flagged.
-UNCERTAIN_BELOW = 0.9
+UNCERTAIN_BELOW = 0.98
 
 
 @dataclass(frozen=True)
@@ -105,13 +109,30 @@ def identify(
     room_below = _room_below(chain, grid, field_of_view)
     model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None
     anchored = anchored_links(chain, numbering, _values_at(numbering, instances, grid))
-    naming = name_chain(chain, room_below, shape_model=model, numbering=numbering, anchored=anchored)
+    shape = spine_shape(_bodies_mm(chain, instances, grid)) if model else None
+    naming = name_chain(chain, room_below, shape=shape, shape_model=model, numbering=numbering, anchored=anchored)
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     last = max(i for i, name in enumerate(naming.names) if name)
     notices = tuple(_notices(chain, naming, structures, instances, room_below[last]))
     return Identified(instances, structures, names, naming, notices)
+
+
+def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid) -> list[FloatArray | None]:
+    """World points of the voxels of each link's body; None where it is missing or cut short by the border."""
+    boxes = ndimage.find_objects(instances.values)
+    whole = [body.length_mm for body in chain.bodies if not body.touches_border]
+    shortest = WHOLE_SHARE * float(np.median(whole)) if whole else np.inf
+    points: list[FloatArray | None] = []
+    for body in (link.body for link in chain.links):
+        if body is None or (body.touches_border and body.length_mm < shortest):
+            points.append(None)
+            continue
+        values = [body.value, *(piece for piece, large in chain.merged if large == body.value)]
+        parts = [np.argwhere(instances.values[boxes[v - 1]] == v) + [s.start for s in boxes[v - 1]] for v in values]
+        points.append(grid.to_world(np.concatenate(parts)))
+    return points
 
 
 def _rows_of_view(grid: Grid, scan_grid: Grid) -> tuple[float, float]:

@@ -17,8 +17,9 @@ MIN_VOLUME_MM3 = {"body": 800.0, "disc": 150.0, "sacrum": 800.0}
 MIN_SHARE_OF_MEDIAN = {"body": 0.12, "disc": 0.08, "sacrum": 0.0}
 #: The centreline may end this far before the last body's centre.
 BEYOND_MM = 25.0
-#: A body longer than this many typical bodies is several bodies; typical bodies are at least and at most this long.
-FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM = 1.5, 10.0, 30.0
+#: What is longer than this many typical bodies with the discs between them is several bodies; typical bodies are at least
+#: and at most this long, and a body may be this much shorter or longer than a typical one.
+FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM, TYPICAL_DISC_MM, LENGTH_SPREAD = 1.5, 10.0, 26.0, 7.0, 0.15
 
 
 @dataclass(frozen=True)
@@ -227,11 +228,11 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
     typical = float(np.clip(np.percentile(list(lengths.values()), 40), MIN_TYPICAL_MM, MAX_TYPICAL_MM))
     result, cut, fresh = components.copy(), set[int](), int(components.max()) + 1
     for value, (voxels, positions) in extents.items():
-        parts = round(lengths[value] / (typical * 1.2))
-        if lengths[value] < FUSED_RATIO * typical or parts < 2:
+        if lengths[value] + TYPICAL_DISC_MM < FUSED_RATIO * (typical + TYPICAL_DISC_MM):
             continue
-        piece = np.searchsorted(_thinnest(positions, voxels, disc, parts), positions)
-        for k in range(1, parts):
+        cuts = _thinnest(positions, voxels, disc, _possible_parts(lengths[value], typical))
+        piece = np.searchsorted(cuts, positions)
+        for k in range(1, len(cuts) + 1):
             chosen = voxels[piece == k]
             result[tuple(chosen.T)] = fresh
             cut |= {value, fresh}
@@ -239,20 +240,31 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
     return result, cut
 
 
-def _thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: int) -> list[float]:
-    """Positions of the cuts that make `parts` pieces: near the even ones, where the section is smallest."""
+def _possible_parts(length_mm: float, typical_mm: float) -> range:
+    """How many bodies, with discs between them, make this length."""
+    fewest, most = (
+        round((length_mm + TYPICAL_DISC_MM) / (typical_mm * factor + TYPICAL_DISC_MM)) for factor in (1 + LENGTH_SPREAD, 1 - LENGTH_SPREAD)
+    )
+    return range(max(2, fewest), max(2, most) + 1)
+
+
+def _thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: range) -> list[float]:
+    """Positions of the cuts that make pieces, as many as give the smallest sections: near the even ones, where the section is smallest."""
     edges = np.arange(positions.min(), positions.max() + 2.0, 1.0)
     likely_disc = disc[tuple(voxels.T)]
     section = np.histogram(positions, edges, weights=1.0 - np.minimum(1.0, 2.0 * likely_disc))[0]
     section = ndimage.gaussian_filter1d(section, 1.5)
-    middles = (edges[:-1] + edges[1:]) / 2
-    length = middles[-1] - middles[0]
-    cuts = []
-    for k in range(1, parts):
-        even = middles[0] + length * k / parts
-        near = np.abs(middles - even) <= 0.3 * length / parts
-        cuts.append(float(middles[near][np.argmin(section[near])]))
-    return cuts
+    cuts = [_cuts(section, count) for count in parts]
+    best = min(cuts, key=lambda rows: float(section[rows].mean()))
+    return [float(edges[row]) + 0.5 for row in best]
+
+
+def _cuts(section: FloatArray, parts: int) -> list[int]:
+    """Rows of the smallest section near each of the even cuts."""
+    rows = np.arange(len(section))
+    step = (len(section) - 1) / parts
+    near = [rows[np.abs(rows - step * k) <= 0.3 * step] for k in range(1, parts)]
+    return [int(window[np.argmin(section[window])]) for window in near]
 
 
 def _unit(vector: FloatArray) -> FloatArray:

@@ -13,13 +13,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from cascade.errors import NumberingError
 from cascade.labels import BODIES, SACRUM, is_disc
 from cascade.postproc.chain import Chain
+from cascade.postproc.shape import NO_LEVEL, ShapeModel
 from cascade.volume import FloatArray
 
 _THORACIC = tuple(f"T{n}" for n in range(1, 13))
@@ -41,10 +41,9 @@ _RARITY = MappingProxyType(
 #: Cost of a last body that is not the lowest presacral one although the sacrum is seen below it, or although
 #: the field of view goes on below it; and of one that is although it is cut off there.
 _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
-#: Cost of a step of which nothing is known: it may point anywhere (360 degrees) and have any length (up to 100 mm);
-#: and of a body that is none, which is rare on top.
-_ANY_STEP = float(np.log(360.0) + np.log(100.0))
-_GHOST = _ANY_STEP + 2.0
+#: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
+#: model says so, that its place is not that of the next level.
+_GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
 #: Room for one more level below the last body, in mm.
 ROOM_FOR_A_BODY_MM = 45.0
 
@@ -75,66 +74,6 @@ class Numbering:
                 raise NumberingError(f"expected a level such as L5, T12 or L4-L5, got {name!r}")
         if self.count is not None and self.count not in (4, 5, 6):
             raise NumberingError(f"expected 4, 5 or 6 lumbar vertebrae, got {self.count}")
-
-
-@dataclass(frozen=True)
-class ShapeModel:
-    """A normal distribution of how spines bend and how far their bodies are apart, counted from the sacrum upwards.
-
-    Parameters
-    ----------
-    mean : (2 n,) array
-        Tilt of each step in the sagittal plane in degrees (positive where the spine runs backwards on its way down),
-        then length of each step in mm. Step 0 leads from the lowest presacral body to S1, step 1 to the lowest
-        presacral body, and so on upwards.
-    covariance : (2 n, 2 n) array
-        Between subjects.
-    """
-
-    mean: FloatArray
-    covariance: FloatArray
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> ShapeModel:
-        """Build from the ``shape_model`` of a StageSpec's naming parameters."""
-        return cls(np.array(parameters["mean"]), np.array(parameters["covariance"]))
-
-    def cost(self, last: int, centroids_mm: Sequence[FloatArray | None]) -> float:
-        """Negative log likelihood of a chain's shape.
-
-        Parameters
-        ----------
-        last : int
-            What its last body is: 0 the lowest presacral one, 1 the one above, -1 S1.
-        centroids_mm : sequence of (3,) array or None
-            From head to foot.
-        """
-        count = len(self.mean) // 2
-        steps, values, unknown = [], [], 0
-        for i, (start, end) in enumerate(itertools.pairwise(centroids_mm)):
-            step = last + len(centroids_mm) - 1 - i
-            if start is None or end is None:
-                continue
-            if step < count:
-                steps.append(step)
-                values.append(step_shape(start, end))
-            else:
-                unknown += 1
-        if not steps:
-            return unknown * _ANY_STEP
-        index = [*steps, *(step + count for step in steps)]
-        difference = np.array(values).T.ravel() - self.mean[index]
-        covariance = self.covariance[np.ix_(index, index)]
-        _, log_determinant = np.linalg.slogdet(covariance)
-        constant = len(index) * np.log(2 * np.pi)
-        nats = 0.5 * (difference @ np.linalg.solve(covariance, difference) + log_determinant + constant)
-        return float(nats) + unknown * _ANY_STEP
-
-
-def step_shape(start_mm: FloatArray, end_mm: FloatArray) -> tuple[float, float]:
-    """Sagittal tilt in degrees and length in mm of the step from one body's centroid to the next one's."""
-    _, forward, upward = step = np.asarray(end_mm) - np.asarray(start_mm)
-    return float(np.degrees(np.arctan2(-forward, -upward))), float(np.linalg.norm(step))
 
 
 @dataclass(frozen=True)
@@ -169,6 +108,7 @@ def name_chain(
     chain: Chain,
     room_below_mm: Sequence[float],
     *,
+    shape: FloatArray | None = None,
     shape_model: ShapeModel | None = None,
     numbering: Numbering | None = None,
     anchored: Mapping[int, str] | None = None,
@@ -181,7 +121,10 @@ def name_chain(
         With at least one body.
     room_below_mm : sequence of float
         For each link the field of view below its body.
+    shape : (6, links) array, optional
+        From `cascade.postproc.shape.spine_shape`.
     shape_model : ShapeModel, optional
+        Weighs `shape`.
     numbering : Numbering, optional
         Sequences that contradict it are out.
     anchored : mapping of int to str, optional
@@ -193,24 +136,48 @@ def name_chain(
         No sequence fits what the user said.
     """
     numbering, anchored = numbering or Numbering(), anchored or {}
+    weigh = _ShapeCosts(chain, shape, shape_model)
     weighed: list[tuple[float, str, tuple[str | None, ...]]] = []
     for first, stop in _kept_parts(chain):
-        ghosts = len(chain.bodies) - sum(link.body is not None for link in chain.links[first:stop])
-        bodies = [link.body for link in chain.links[first:stop]]
-        centroids = [None if body is None or body.touches_border else np.array(body.centroid_mm) for body in bodies]
-        shape_costs: dict[int, float] = {}
         for variant, window, last in _windows(stop - first, chain, numbering):
             names = (None,) * first + window + (None,) * (len(chain.links) - stop)
             if not _agrees(names, window, numbering, anchored):
                 continue
-            if shape_model and last not in shape_costs:
-                shape_costs[last] = shape_model.cost(last, centroids)
-            cost = ghosts * _GHOST + shape_costs.get(last, 0.0) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
+            cost = weigh(first, stop, last) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
             asked_for = numbering.count is not None and variant.endswith("lumbar")
             weighed.append((cost + (0.0 if asked_for else _RARITY[variant]), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
     return _choose(sorted(weighed, key=lambda item: item[0]), chain)
+
+
+class _ShapeCosts:
+    """What it costs to keep a part of the chain whose last body is a certain level; each is computed once."""
+
+    def __init__(self, chain: Chain, shape: FloatArray | None, model: ShapeModel | None) -> None:
+        self._shape = shape
+        self._model = model if shape is not None else None
+        self._volumes = np.array([link.body.volume_mm3 if link.body else 0.0 for link in chain.links])
+        self._costs: dict[tuple[int, int, int], float] = {}
+
+    def __call__(self, first: int, stop: int, last: int) -> float:
+        key = (first, stop, last)
+        if key not in self._costs:
+            self._costs[key] = self._ghosts(first, stop) + self._kept(first, stop, last)
+        return self._costs[key]
+
+    def _ghosts(self, first: int, stop: int) -> float:
+        kept = self._volumes[first:stop]
+        left_out = np.r_[self._volumes[:first], self._volumes[stop:]]
+        sizes = np.minimum(1.0, left_out[left_out > 0] / np.median(kept[kept > 0]))
+        rarity = _GHOST if self._model else _GHOST + _GHOST_WITHOUT_MODEL
+        return float((rarity + _LARGE_GHOST * sizes).sum())
+
+    def _kept(self, first: int, stop: int, last: int) -> float:
+        if self._shape is None or self._model is None:
+            return 0.0
+        levels = [last + stop - 1 - i if first <= i < stop else NO_LEVEL for i in range(self._shape.shape[1])]
+        return self._model.cost(self._shape, levels)
 
 
 def _kept_parts(chain: Chain) -> Iterator[tuple[int, int]]:

@@ -43,7 +43,8 @@ def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], teac
     """Replace open bit masks by single classes where the teacher is sure.
 
     What is certain of the labels corrects the teacher: its probabilities are taken given the allowed classes, and
-    below the lowest presacral body, where no body can be, what looks like one is the sacrum.
+    below the lowest presacral body, where no body can be, what looks like one is the sacrum. What looks like a disc or
+    body below the middle of the first sacral vertebra (the remnant of the disc S1/S2) stays open.
 
     Parameters
     ----------
@@ -62,10 +63,14 @@ def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], teac
     voxel_ml = float(np.prod(spec.spacing_mm)) / 1000
     is_open = (allowed & (allowed - 1)) != 0
     given = _given_allowed(allowed, probabilities, spec.classes)
-    for channel, name in enumerate(spec.classes):
+    floor = 0
+    for channel, name in reversed(list(enumerate(spec.classes))):
         candidate = is_open & (given[channel] > (SURE if channel else SURE_BACKGROUND))
         if channel:
+            candidate[:, :, :floor] = False
             candidate = _plausible(candidate, PLAUSIBLE_ML[name], voxel_ml, only_uppermost=name == "sacrum")
+        if name == "sacrum" and candidate.any():
+            floor = int(np.argwhere(candidate)[:, 2].mean())
         result[candidate] = 1 << channel
     return result
 

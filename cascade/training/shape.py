@@ -2,79 +2,120 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from cascade.labels import BODIES, SACRUM
-from cascade.postproc.naming import step_shape
+from cascade.postproc.shape import FEATURES, LEVELS, S1, ShapeModel, spine_shape
 from cascade.volume import FloatArray, LabelMap
 
-#: Steps from the sacrum upwards that the model covers: L5-S1 to T1-T2.
-STEPS = 17
 #: Bodies of the usual spine and L6 from the sacrum upwards.
 _FROM_BELOW = (SACRUM, *(name for name in reversed(BODIES) if name != "T13"))
-#: Towards the chest, where few scans reach, tilt and length go on like this per step, with these deviations.
-_TREND = np.array([-1.0, -1.2])
-_PRIOR_DEVIATION = np.array([10.0, 4.0])
-#: Weight of the prior, in subjects.
-_PRIOR_SUBJECTS = 4.0
+#: Towards the chest, where few scans reach, the features go on like this per level, with these deviations.
+_TREND = np.array([-1.0, -1.2, -0.6, -0.6, 0.0, -1.0])
+_PRIOR_DEVIATION = np.array([10.0, 4.0, 3.0, 3.5, 3.0, 10.0])
+#: Weight of the prior in subjects, number of factors, degrees of freedom: the best of a few in cross-validation.
+_PRIOR_SUBJECTS, _FACTORS, _DEGREES_OF_FREEDOM = 10.0, 4, 20.0
 _MIN_SUBJECTS = 8
+_TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+#: Cross-validation: folds, fewest bodies of a window, and how many levels its lowest body may lie above L5.
+_FOLDS, _MIN_BODIES, _PLACES = 6, 3, 6
 
 
-def steps_of(labels: LabelMap) -> FloatArray:
-    """Tilt (degrees) and length (mm) of the steps between labelled bodies: (2, STEPS) array, NaN where there is none."""
+def levels_of(labels: LabelMap) -> FloatArray:
+    """Measure the labelled bodies: (6, LEVELS) array from S1 upwards, NaN where there is none or it is cut by the border."""
+    result = np.full((len(FEATURES), LEVELS), np.nan)
     present = [name for name in _FROM_BELOW if name in labels.structures]
-    result = np.full((2, STEPS), np.nan)
     if not {"L5", "L6"} & set(present):
         return result
     lowest = _FROM_BELOW.index(next(name for name in present if name != SACRUM))
-    centroids = {name: labels.grid.to_world(np.argwhere(labels[name]).mean(axis=0)) for name in present}
-    for below, above in itertools.pairwise(_FROM_BELOW):
-        step = _FROM_BELOW.index(above) - lowest
-        below = SACRUM if step == 0 else below
-        if above in centroids and below in centroids and step < STEPS:
-            result[:, step] = step_shape(centroids[above], centroids[below])
+    levels = [SACRUM, *_FROM_BELOW[lowest : lowest + LEVELS - 1]]
+    upright = labels.reoriented("RAS")
+    bodies = [_whole_body(upright, name) if name in present else None for name in levels]
+    shape = spine_shape(bodies[::-1])[:, ::-1]
+    result[:, : shape.shape[1]] = shape
     return result
 
 
-def fit_shape_model(subjects: Iterable[LabelMap]) -> dict[str, Any]:
-    """Fit mean and covariance of the steps over subjects that are labelled down to the lowest presacral body.
+def _whole_body(labels: LabelMap, name: str) -> FloatArray | None:
+    voxels = np.argwhere(labels[name])
+    is_cut = voxels[:, 2].min() < 1 or voxels[:, 2].max() > labels.grid.shape[2] - 2
+    return None if is_cut and name != SACRUM else labels.grid.to_world(voxels)
 
-    Steps that few subjects show follow the trend of their neighbours; the covariance is shrunk towards independent
-    steps with a wide deviation, and is always positive definite.
+
+def fit_shape_model(subjects: Iterable[LabelMap]) -> dict[str, Any]:
+    """Fit the shape model to subjects that are labelled down to the lowest presacral body.
+
+    Levels that few subjects show follow the trend of their neighbours; the covariance is shrunk towards independent
+    levels with a wide deviation. The temperature is the one with the smallest log loss when the levels of windows of
+    the labelled spines, seen without their sacrum, are told by models fitted to other subjects.
 
     Returns
     -------
     dict
-        ``{"shape_model": {"mean": [...], "covariance": [...]}}``, the naming parameters of a StageSpec; empty if there are
-        too few subjects.
+        ``{"shape_model": {...}}``, the naming parameters of a StageSpec; empty if there are too few subjects.
     """
-    observed = [steps for steps in map(steps_of, subjects) if np.isfinite(steps).any()]
+    observed = [levels for levels in map(levels_of, subjects) if np.isfinite(levels[0]).sum() >= 2]
     if len(observed) < _MIN_SUBJECTS:
         return {}
     data = np.array(observed)
-    mean = _mean(data)
-    flat, centre = data.reshape(len(data), -1), mean.ravel()
-    deviations = np.nan_to_num(flat - centre)
-    there = np.isfinite(flat).astype(float)
-    pairs = there.T @ there
-    prior = np.diag(np.repeat(_PRIOR_DEVIATION**2, STEPS))
-    covariance = (deviations.T @ deviations + _PRIOR_SUBJECTS * prior) / (pairs + _PRIOR_SUBJECTS)
-    values, vectors = np.linalg.eigh(covariance)
-    covariance = (vectors * np.maximum(values, 1.0)) @ vectors.T
-    return {"shape_model": {"mean": np.round(centre, 3).tolist(), "covariance": np.round(covariance, 3).tolist()}}
+    model = dataclasses.replace(_fit(data), temperature=_best_temperature(data))
+    return {"shape_model": {name: np.round(value, 3).tolist() for name, value in vars(model).items()}}
+
+
+def _fit(data: FloatArray) -> ShapeModel:
+    """A model of temperature 1 from (subjects, 6, LEVELS)."""
+    mean = _mean(data).ravel()
+    deviations = data.reshape(len(data), -1) - mean
+    there = np.isfinite(deviations).astype(float)
+    deviations = np.nan_to_num(deviations)
+    prior = np.diag(np.repeat(_PRIOR_DEVIATION**2, LEVELS))
+    covariance = (deviations.T @ deviations + _PRIOR_SUBJECTS * prior) / (there.T @ there + _PRIOR_SUBJECTS)
+    deviation = np.sqrt(np.diag(covariance))
+    values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))
+    factors = vectors[:, -_FACTORS:] * np.sqrt(np.maximum(values[-_FACTORS:], 0.0))
+    factors /= np.sqrt(np.maximum(1.0, (factors**2).sum(axis=1) / 0.95))[:, None]
+    return ShapeModel(mean, deviation, factors, _DEGREES_OF_FREEDOM, 1.0)
 
 
 def _mean(data: FloatArray) -> FloatArray:
-    seen = np.isfinite(data[:, 0]).sum(axis=0)
-    mean = np.full(data.shape[1:], np.nan)
-    for step in range(STEPS):
-        if seen[step] >= 3:
-            mean[:, step] = np.nanmean(data[:, :, step], axis=0)
-        elif step:
-            mean[:, step] = mean[:, step - 1] + _TREND
-    mean[:, 0] = np.where(np.isfinite(mean[:, 0]), mean[:, 0], mean[:, 1] + (15.0, -2.0))
+    """Mean over subjects (6, LEVELS); where fewer than three show a level, the trend goes on from its neighbour."""
+    seen = np.isfinite(data).sum(axis=0)
+    mean = np.where(seen >= 3, np.nan_to_num(data).sum(axis=0) / np.maximum(seen, 1), np.nan)
+    for level in range(1, LEVELS):
+        mean[:, level] = np.where(np.isnan(mean[:, level]), mean[:, level - 1] + _TREND, mean[:, level])
+    for level in range(LEVELS - 2, -1, -1):
+        mean[:, level] = np.where(np.isnan(mean[:, level]), mean[:, level + 1] - _TREND, mean[:, level])
     return mean
+
+
+def _best_temperature(data: FloatArray) -> float:
+    costs, truths = [], []
+    for fold in range(_FOLDS):
+        held_out = np.arange(len(data)) % _FOLDS == fold
+        model = _fit(data[~held_out])
+        for window, place in _windows(data[held_out]):
+            count = window.shape[1]
+            costs.append([model.cost(window, range(lowest + count - 1, lowest - 1, -1)) for lowest in range(_PLACES)])
+            truths.append(place)
+    return min(_TEMPERATURES, key=lambda temperature: _log_loss(np.array(costs) / temperature, truths))
+
+
+def _windows(data: FloatArray) -> Iterator[tuple[FloatArray, int]]:
+    """Windows of three or more bodies without their sacrum, from head to foot, and the level of the lowest body."""
+    for levels in data:
+        present = np.flatnonzero(np.isfinite(levels[2:]).any(axis=0)) + S1
+        for lowest in range(max(0, int(present.min())), _PLACES):
+            for highest in range(lowest + _MIN_BODIES - 1, int(present.max()) + 1):
+                window = levels[:, lowest - S1 : highest - S1 + 1][:, ::-1].copy()
+                window[:2, -1] = np.nan
+                yield window, lowest
+
+
+def _log_loss(costs: FloatArray, truths: Sequence[int]) -> float:
+    chosen = costs[np.arange(len(costs)), truths]
+    best = costs.min(axis=1)
+    return float((chosen - best + np.log(np.exp(best[:, None] - costs).sum(axis=1))).mean())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from cascade.errors import NumberingError
 from cascade.labels import BODIES, rank
 from cascade.postproc.chain import Chain, Link, build_chain
 from cascade.postproc.instances import Instance
-from cascade.postproc.naming import Naming, Numbering, ShapeModel, anchored_links, name_chain, step_shape
+from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
+from cascade.postproc.shape import FEATURES, LEVELS, S1, ShapeModel
 
 STEP = 34.0
 NO_ROOM, ROOM = 5.0, 100.0
@@ -177,48 +177,54 @@ class TestChain:
 
 
 class TestShape:
-    def test_a_step_has_a_tilt_and_a_length(self) -> None:
-        assert step_shape(np.array([0.0, 0, 0]), np.array([0.0, 0, -34])) == pytest.approx((0.0, 34.0))
-        tilt, length = step_shape(np.array([0.0, 0, 0]), np.array([3.0, -30, -30]))
-        assert tilt == pytest.approx(45.0)
-        assert length == pytest.approx(math.sqrt(1809))
+    """Names from the shape of the spine alone; only the steps are measured here."""
 
-    #: Tilts of the steps L5-S1, L4-L5, ... T11-T12, then their lengths.
-    MEAN = np.array([44.0, 20, 8, 0, -6, -10, -12, 34, 36, 35, 34, 32, 30, 28])
-    MODEL = ShapeModel(MEAN, np.diag([4.0] * 7 + [2.0] * 7))
+    #: Tilts of the steps of S1 (there is none), L5-S1, L4-L5, ... T11-T12, then their lengths.
+    TILTS = (0.0, 44, 20, 8, 0, -6, -10, -12)
+    LENGTHS = (34.0, 34, 36, 35, 34, 32, 30, 28)
 
-    @pytest.mark.parametrize("last", range(-1, 4))
+    @pytest.mark.parametrize("last", range(S1, 4))
     def test_a_spine_that_bends_like_another_level_is_named_so(self, last: int) -> None:
-        points = self.bent(last, 4)
-        costs = {place: self.MODEL.cost(place, points) for place in range(-1, 4)}
+        costs = {place: self.model.cost(self.bent(last, 4), range(place + 3, place - 1, -1)) for place in range(S1, 4)}
         assert min(costs, key=lambda place: costs[place]) == last
 
     def test_without_a_sacrum_the_shape_decides(self) -> None:
         assert self.named_from_shape(self.bent(1, 4)).names == ("L1", "L2", "L3", "L4")
 
     def test_s1_taken_for_a_body_is_named_sacrum(self) -> None:
-        naming = self.named_from_shape(self.bent(-1, 5))
+        naming = self.named_from_shape(self.bent(S1, 5))
         assert naming.names == ("L2", "L3", "L4", "L5", "sacrum")
         assert naming.variant == "s1-as-body"
 
-    def test_a_ghost_in_the_pelvis_is_left_out(self) -> None:
-        points = [*self.bent(0, 5), self.bent(0, 5)[-1] + (0.0, 45.0, -10.0)]
-        assert self.named_from_shape(points).names == ("L1", "L2", "L3", "L4", "L5", None)
+    def test_a_small_ghost_in_the_pelvis_is_left_out(self) -> None:
+        assert self.named_from_shape(self.with_a_ghost(), last_volume=2000.0).names == ("L1", "L2", "L3", "L4", "L5", None)
 
-    def test_steps_that_the_model_does_not_know_may_be_anything(self) -> None:
-        assert self.MODEL.cost(7, [np.zeros(3), np.ones(3)]) == pytest.approx(math.log(360 * 100))
-        assert self.MODEL.cost(0, [np.zeros(3), None]) == 0.0
+    def test_the_larger_a_ghost_the_less_sure_are_the_names(self) -> None:
+        volumes = (2000.0, 10_000.0, 25_000.0)
+        confidences = [self.named_from_shape(self.with_a_ghost(-20.0), last_volume=volume).confidence for volume in volumes]
+        assert confidences == sorted(confidences, reverse=True)
 
-    def bent(self, last: int, count: int) -> list[np.ndarray]:
-        """Centroids of a typical spine, from head to foot; `last` bodies lie below them."""
-        points = [np.zeros(3)]
-        for step in range(last + count - 1, last, -1):
-            angle, length = np.radians(self.MEAN[step]), self.MEAN[7 + step]
-            points.append(points[-1] + length * np.array([0.0, -np.sin(angle), -np.cos(angle)]))
-        return points
+    @property
+    def model(self) -> ShapeModel:
+        mean, deviation = np.zeros((len(FEATURES), LEVELS)), np.ones((len(FEATURES), LEVELS))
+        mean[0, : len(self.TILTS)], mean[1, : len(self.LENGTHS)] = self.TILTS, self.LENGTHS
+        deviation[:2] = ((2.0,), (1.4,))
+        return ShapeModel(mean.ravel(), deviation.ravel(), np.zeros((mean.size, 1)), 30.0, 1.0)
 
-    def named_from_shape(self, points: list[np.ndarray]) -> Naming:
-        chain = Chain(
-            tuple(Link(dataclasses.replace(body, centroid_mm=tuple(p)), None) for body, p in zip(bodies(len(points)), points, strict=True))
-        )
-        return named(chain, NO_ROOM, shape_model=self.MODEL)
+    def bent(self, last: int, count: int) -> np.ndarray:
+        """Shape of a typical spine, from head to foot; `last` bodies lie below its lowest one."""
+        shape = np.full((len(FEATURES), count), np.nan)
+        levels = range(last + count - 1, last, -1)
+        shape[0, :-1] = [self.TILTS[level - S1] for level in levels]
+        shape[1, :-1] = [self.LENGTHS[level - S1] for level in levels]
+        return shape
+
+    def with_a_ghost(self, tilt: float = -77.0) -> np.ndarray:
+        shape = np.hstack([self.bent(0, 5), np.full((len(FEATURES), 1), np.nan)])
+        shape[:2, 4] = tilt, 46.0
+        return shape
+
+    def named_from_shape(self, shape: np.ndarray, last_volume: float = 25_000.0) -> Naming:
+        *upper, last = bodies(shape.shape[1])
+        links = (*(Link(body, None) for body in upper), Link(dataclasses.replace(last, volume_mm3=last_volume), None))
+        return named(Chain(links), NO_ROOM, shape=shape, shape_model=self.model)

@@ -29,7 +29,7 @@ from tests.synthetic import tiny_spec
 SPEC = tiny_spec("stage2_levels", CLASSES, (6.0, 3.0, 3.0))
 RECIPE = Recipe(SPEC, steps=8, patches=(PatchChoice((8, 16, 24), 2), PatchChoice((8, 24, 16), 1)), learning_rate=0.01)
 
-STILL = Augmentation(0, 0, 1.0, 0, *[0.0] * 7, noise=0)
+STILL = Augmentation(0, 0, 1.0, 0, *[0.0] * 9, noise=0)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,110 @@
+"""What is measured of a row of bodies, and how likely the model finds it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from scipy.stats import multivariate_t
+
+from cascade.postproc.shape import FEATURES, LEVELS, NO_LEVEL, S1, ShapeModel, spine_shape, step_shape
+
+HEIGHT, DEPTH, WIDTH, STEP = 26.0, 34.0, 44.0, 36.0
+
+
+def block(height: float = HEIGHT, wedge: float = 0.0) -> np.ndarray:
+    """Points of a body around the origin; its front is `wedge` mm higher than its back between the outer sixths of its depth."""
+    x, y, z = np.meshgrid(
+        np.arange(-WIDTH / 2, WIDTH / 2, 2), np.arange(-DEPTH / 2, DEPTH / 2) + 0.5, np.linspace(-0.5, 0.5, 27), indexing="ij"
+    )
+    heights = height + wedge * y / (DEPTH * 2 / 3)
+    return np.stack([x, y, z * heights], axis=-1).reshape(-1, 3)
+
+
+def row(count: int, turn_deg: float = 0.0, **how: float) -> list[np.ndarray]:
+    """Bodies in a straight row from head to foot, turned in the sagittal plane."""
+    turn = Rotation.from_euler("x", turn_deg, degrees=True).as_matrix()
+    return [(block(**how) - np.array([0, 0, STEP * i])) @ turn.T for i in range(count)]
+
+
+def model(degrees_of_freedom: float = 20.0, temperature: float = 1.0) -> ShapeModel:
+    rng = np.random.default_rng(1)
+    size = len(FEATURES) * LEVELS
+    return ShapeModel(rng.normal(size=size), rng.uniform(1, 3, size), rng.uniform(-0.4, 0.4, (size, 3)), degrees_of_freedom, temperature)
+
+
+class TestMeasuring:
+    def test_a_step_has_a_tilt_and_a_length(self) -> None:
+        assert step_shape(np.array([0.0, 0, 0]), np.array([0.0, 0, -34])) == pytest.approx((0.0, 34.0))
+        tilt, length = step_shape(np.array([0.0, 0, 0]), np.array([3.0, -30, -30]))
+        assert tilt == pytest.approx(45.0)
+        assert length == pytest.approx(np.sqrt(1809))
+
+    @given(st.floats(-40, 40))
+    def test_sizes_do_not_depend_on_how_the_spine_is_turned(self, turn_deg: float) -> None:
+        shape = spine_shape(row(3, turn_deg))
+        np.testing.assert_allclose(shape[1, :2], STEP, atol=1e-6)
+        np.testing.assert_allclose(shape[2], HEIGHT, atol=0.8)
+        np.testing.assert_allclose(shape[3], DEPTH, atol=0.8)
+        np.testing.assert_allclose(shape[4], 0.0, atol=0.5)
+
+    @given(st.floats(-40, 40))
+    def test_tilts_follow_the_turn(self, turn_deg: float) -> None:
+        straight, turned = spine_shape(row(3)), spine_shape(row(3, turn_deg))
+        np.testing.assert_allclose(turned[0, :2] - straight[0, :2], -turn_deg, atol=1e-6)
+        np.testing.assert_allclose(turned[5] - straight[5], turn_deg, atol=1e-6)
+
+    @pytest.mark.parametrize("wedge", [-4.0, 0.0, 5.0])
+    def test_a_body_that_is_higher_in_front_has_a_positive_wedge(self, wedge: float) -> None:
+        np.testing.assert_allclose(spine_shape(row(3, wedge=wedge))[4], wedge, atol=0.8)
+
+    def test_where_a_body_is_missing_nothing_is_measured(self) -> None:
+        shape = spine_shape([*row(2), None, *row(1)])
+        assert np.isnan(shape[:, 2]).all()
+        assert np.isnan(shape[:2, 1]).all()
+        assert np.isfinite(shape[:, 0]).all()
+
+    def test_a_single_body_has_no_shape(self) -> None:
+        assert np.isnan(spine_shape(row(1))).all()
+        assert spine_shape([]).shape == (len(FEATURES), 0)
+
+
+class TestModel:
+    def test_its_density_is_that_of_a_multivariate_t(self) -> None:
+        shape_model, shape = model(), np.random.default_rng(2).normal(0, 2, (len(FEATURES), 3))
+        levels = [2, 1, 0]
+        index = [f * LEVELS + level - S1 for f in range(len(FEATURES)) for level in levels]
+        loadings = shape_model.factors[index]
+        correlation = loadings @ loadings.T
+        np.fill_diagonal(correlation, 1.0)
+        scale = correlation * np.outer(shape_model.deviation[index], shape_model.deviation[index])
+        # the step below the last body leads to no named level
+        known = [i for i, _ in enumerate(index) if not (i < 6 and i % 3 == 2)]
+        seen = shape.copy()
+        seen[:2, 2] = np.nan
+        expected = -multivariate_t.logpdf(
+            shape.ravel()[known], shape_model.mean[np.array(index)[known]], scale[np.ix_(known, known)], df=shape_model.degrees_of_freedom
+        )
+        assert shape_model.cost(seen, levels) == pytest.approx(expected)
+
+    def test_of_what_is_no_level_anything_may_be_expected(self) -> None:
+        shape = np.zeros((len(FEATURES), 1))
+        assert model().cost(shape, [NO_LEVEL]) == pytest.approx(np.log(360.0 * 100 * 60 * 60 * 40 * 360))
+        assert model().cost(np.full((len(FEATURES), 1), np.nan), [0]) == 0.0
+
+    def test_a_step_to_a_body_that_is_none_is_no_step_between_levels(self) -> None:
+        shape = np.full((len(FEATURES), 2), np.nan)
+        shape[:2, 0] = 3.0, 30.0
+        assert model().cost(shape, [0, NO_LEVEL]) == pytest.approx(np.log(360.0 * 100))
+
+    @given(st.floats(0.5, 5.0))
+    def test_the_temperature_weakens_the_evidence(self, temperature: float) -> None:
+        shape = np.ones((len(FEATURES), 4))
+        assert model(temperature=temperature).cost(shape, [3, 2, 1, 0]) * temperature == pytest.approx(model().cost(shape, [3, 2, 1, 0]))
+
+    def test_it_is_read_from_the_parameters_of_a_spec(self) -> None:
+        written = {name: np.asarray(value).tolist() for name, value in vars(model()).items()}
+        shape = np.ones((len(FEATURES), 4))
+        assert ShapeModel.from_parameters(written).cost(shape, [3, 2, 1, 0]) == pytest.approx(model().cost(shape, [3, 2, 1, 0]))

@@ -1,0 +1,95 @@
+"""A teacher answers only what the labels leave open, and only where it is sure and its answer makes sense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cascade.cases import Case
+from cascade.checkpoints import Checkpoint, build_network
+from cascade.labels import VERSE
+from cascade.stage2_levels.train import CLASSES
+from cascade.training.examples import Example
+from cascade.training.selftraining import answer_open_questions, fill_in
+from tests.synthetic import tiny_spec
+
+BACKGROUND, BODY, DISC, SACRUM = (1 << i for i in range(4))
+SHAPE = (8, 24, 60)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Checkpoint:
+    spec = tiny_spec("stage2_levels", CLASSES, (2.0, 2.0, 2.0))
+    return Checkpoint(spec, build_network(spec).eval())
+
+
+def answer(**where: tuple[slice, float]) -> np.ndarray:
+    """Probabilities that are background but for rows of the named classes."""
+    probabilities = np.zeros((4, *SHAPE), dtype=np.float32)
+    probabilities[0] = 1.0
+    for name, (rows, p) in where.items():
+        probabilities[:, 2:6, 6:18, rows] = ((1 - p) / 3,)
+        probabilities[CLASSES.index(name), 2:6, 6:18, rows] = p
+    return probabilities
+
+
+def everything_open() -> np.ndarray:
+    return np.full(SHAPE, BACKGROUND | BODY | DISC | SACRUM, dtype=np.uint8)
+
+
+def test_a_sure_and_plausible_answer_is_taken_over(teacher: Checkpoint) -> None:
+    filled = fill_in(everything_open(), answer(body=(slice(30, 50), 0.95)), teacher)
+    assert (filled[2:6, 6:18, 30:50] == BODY).all()
+    assert (filled[0] == BACKGROUND).all()
+
+
+@pytest.mark.parametrize(("rows", "p"), [(slice(30, 50), 0.6), (slice(30, 31), 0.95)])
+def test_doubt_and_crumbs_stay_open(teacher: Checkpoint, rows: slice, p: float) -> None:
+    filled = fill_in(everything_open(), answer(body=(rows, p)), teacher)
+    assert (filled[2:6, 6:18, rows] == everything_open()[2:6, 6:18, rows]).all()
+
+
+def test_what_the_labels_say_is_never_changed(teacher: Checkpoint) -> None:
+    allowed = everything_open()
+    allowed[:, :, 35:40] = DISC
+    filled = fill_in(allowed, answer(body=(slice(30, 50), 0.95)), teacher)
+    assert (filled[:, :, 35:40] == DISC).all()
+    assert ((filled & ~allowed) == 0).all()
+
+
+def test_where_no_body_can_be_it_is_the_sacrum(teacher: Checkpoint) -> None:
+    allowed = np.full(SHAPE, BACKGROUND | SACRUM, dtype=np.uint8)
+    filled = fill_in(allowed, answer(body=(slice(10, 28), 0.95)), teacher)
+    assert (filled[2:6, 6:18, 10:28] == SACRUM).all()
+
+
+def test_what_looks_like_a_disc_below_the_first_sacral_vertebra_stays_open(teacher: Checkpoint) -> None:
+    probabilities = answer(sacrum=(slice(20, 40), 0.95), disc=(slice(8, 14), 0.95))
+    filled = fill_in(everything_open(), probabilities, teacher)
+    assert (filled[2:6, 6:18, 20:40] == SACRUM).all()
+    assert not (filled == DISC).any()
+    above = fill_in(everything_open(), answer(sacrum=(slice(8, 28), 0.95), disc=(slice(40, 46), 0.95)), teacher)
+    assert (above[2:6, 6:18, 40:46] == DISC).all()
+
+
+def test_of_two_sacra_only_the_upper_one_counts(teacher: Checkpoint) -> None:
+    probabilities = answer(sacrum=(slice(4, 16), 0.95))
+    probabilities[:, :, :, 30:42] = probabilities[:, :, :, 4:16]
+    filled = fill_in(everything_open(), probabilities, teacher)
+    assert (filled[2:6, 6:18, 30:42] == SACRUM).all()
+    assert not (filled[:, :, 4:16] == SACRUM).any()
+
+
+def test_the_network_answers_for_whole_examples(teacher: Checkpoint, example: Example) -> None:
+    (answered,) = answer_open_questions([example], teacher)
+    assert answered.case is example.case
+    assert ((answered.allowed & ~example.allowed) == 0).all()
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Example:
+    case = Case("own", "1", "1", "train", tmp_path / "1_image.nii.gz", tmp_path / "1_labels.nii.gz", VERSE)
+    return Example(case, torch.randn(16, 32, 64).half(), torch.full((16, 32, 64), 15, dtype=torch.uint8), np.zeros((1, 3), np.int16))
