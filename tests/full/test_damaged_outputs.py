@@ -1,0 +1,97 @@
+"""The guarantees hold on what the networks really put out, also when a fifth of it is deleted, merged or doubled at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cascade import Segmenter
+from cascade.cases import read_cases
+from cascade.labels import VERSE, rank
+from cascade.postproc.identify import identify
+from cascade.postproc.instances import SpineLine
+from cascade.postproc.paint import paint
+from cascade.stage1_spine.locate import locate
+from cascade.stage2_levels.classify import Tissues, classify
+from cascade.volume import FloatArray, Grid, LabelMap
+from tests.postproc import test_guarantees as guarantees
+from tests.synthetic import BACKGROUND, BODY, as_probabilities
+
+pytestmark = [pytest.mark.full, pytest.mark.data]
+
+Classes = NDArray[np.int64]
+SHARE = 0.2
+
+
+@pytest.fixture(scope="module")
+def outputs(data_folder: Path) -> list[tuple[str, Tissues, FloatArray, Grid]]:
+    """Name, stage 2's output, centreline and grid of every validation scan."""
+    segmenter, found = Segmenter.from_pretrained(), []
+    for case in read_cases(data_folder, "val"):
+        scan, _ = case.load()
+        spine = locate(scan, segmenter.stage1)
+        tissues = classify(scan, spine.centreline_mm, segmenter.stage2)
+        found.append((f"{case.dataset} {case.name}", tissues, spine.centreline_mm, scan.grid.reoriented("RAS")))
+    return found
+
+
+def components(classes: Classes) -> Iterator[NDArray[np.bool_]]:
+    for kind in range(1, 4):
+        labels, count = ndimage.label(classes == kind)
+        yield from (labels == value for value in range(1, count + 1) if (labels == value).sum() > 50)
+
+
+def delete(classes: Classes, component: NDArray[np.bool_], _: np.random.Generator) -> None:
+    classes[component] = BACKGROUND
+
+
+def merge(classes: Classes, component: NDArray[np.bool_], _: np.random.Generator) -> None:
+    """Let what it touches and itself become one body."""
+    classes[ndimage.binary_dilation(component, iterations=4) & (classes != BACKGROUND)] = BODY
+
+
+def double(classes: Classes, component: NDArray[np.bool_], rng: np.random.Generator) -> None:
+    shift = rng.integers(-40, 41, 3)
+    copy = ndimage.shift(component.astype(np.uint8), shift, order=0).astype(bool)
+    classes[copy] = classes[component].max()
+
+
+DAMAGES: dict[str, tuple[Callable[[Classes, NDArray[np.bool_], np.random.Generator], None], ...]] = {
+    "untouched": (),
+    "deleted": (delete,),
+    "merged": (merge,),
+    "doubled": (double,),
+    "all three": (delete, merge, double),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_guarantees_hold_on_every_output(outputs: list[tuple[str, Tissues, FloatArray, Grid]], damage: str) -> None:
+    for number, (name, tissues, centreline_mm, scan_grid) in enumerate(outputs):
+        rng = np.random.default_rng(number)
+        probabilities = tissues.probabilities
+        if DAMAGES[damage]:
+            classes = probabilities.argmax(axis=0)
+            whole = list(components(classes))
+            for i in rng.choice(len(whole), max(1, round(SHARE * len(whole))), replace=False):
+                rng.choice(np.array(DAMAGES[damage]))(classes, whole[i], rng)
+            probabilities = as_probabilities(classes.astype(np.uint8))
+        found = identify(probabilities, tissues.classes, tissues.grid, centreline_mm=centreline_mm, scan_grid=scan_grid, parameters={})
+        names = {value: structure for value, structure in found.names.items() if structure in VERSE}
+        labels = paint(probabilities, tissues.classes, tissues.grid, found.instances, names, target=scan_grid, scheme=VERSE)
+        guarantees.names_are_strictly_ordered(found)
+        guarantees.every_disc_lies_between_its_vertebrae(found)
+        guarantees.one_component_per_name(labels, found)
+        painted_labels_are_ordered_along_the_spine(labels, SpineLine(centreline_mm), name)
+
+
+def painted_labels_are_ordered_along_the_spine(labels: LabelMap, line: SpineLine, name: str) -> None:
+    ordered = sorted(labels.structures, key=rank)
+    centroids = np.array([labels.grid.to_world(np.argwhere(labels[structure]).mean(axis=0)) for structure in ordered])
+    places = dict(zip(ordered, line.locate(centroids)[0], strict=True))
+    assert list(places) == sorted(places, key=lambda structure: places[structure]), (name, places)
