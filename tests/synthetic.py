@@ -35,6 +35,10 @@ class Blob:
     radius_mm: float
 
 
+#: A column sways sideways as the sine of its height over this.
+WAVE_MM = 55.0
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of bodies and discs, head to foot, that sways sideways and forwards.
@@ -71,7 +75,7 @@ class Column:
 
     def path(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Centre of the column at these heights."""
-        return self.sway_mm[0] * np.sin(z / 55.0), self.sway_mm[1] * np.cos(z / 70.0)
+        return self.sway_mm[0] * np.sin(z / WAVE_MM), self.sway_mm[1] * np.cos(z / 70.0)
 
     @property
     def grid(self) -> Grid:

@@ -210,5 +210,5 @@ def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_
         yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named")
     if naming.variant == "four-lumbar" and "L4" in naming.names:
         yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named")
-    if naming.variant in ("thirteen-thoracic", "eleven-thoracic", "s1-as-body") or ("L6" in naming.second_best and naming.margin < 3.0):
+    if naming.possible or naming.variant in ("thirteen-thoracic", "eleven-thoracic", "s1-as-body"):
         yield Notice("possible-lstv", None, f"a transitional vertebra is possible; the next best from the top down: {other}")

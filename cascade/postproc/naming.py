@@ -36,14 +36,21 @@ _SPINES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = MappingProxyTyp
     }
 )
 _RARITY = MappingProxyType(
-    {"usual": 0.0, "six-lumbar": 6.0, "four-lumbar": 6.0, "thirteen-thoracic": 7.0, "eleven-thoracic": 7.0, "s1-as-body": 4.0}
+    {"usual": 0.0, "six-lumbar": 5.0, "four-lumbar": 5.0, "thirteen-thoracic": 7.0, "eleven-thoracic": 7.0, "s1-as-body": 4.0}
 )
+#: A spine with one lumbar vertebra more or less looks like the usual one, with a middle lumbar level twice or not at all.
+_EXTRA_LEVELS, _MIDDLE_LEVEL = MappingProxyType({"six-lumbar": 1, "four-lumbar": -1}), 3
+#: By convention the lowest presacral body is L5. Another count is named only if it is cheaper by this much without being
+#: asked for, and is mentioned as possible if it is dearer by less than this.
+_OVERWHELMING, _POSSIBLE = 6.0, 3.0
 #: Cost of a last body that is not the lowest presacral one although the sacrum is seen below it, or although
 #: the field of view goes on below it; and of one that is although it is cut off there.
 _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
+#: Cost, variant and names of a sequence.
+_Weighed = tuple[float, str, tuple[str | None, ...]]
 #: Room for one more level below the last body, in mm.
 ROOM_FOR_A_BODY_MM = 45.0
 
@@ -87,13 +94,15 @@ class Naming:
     variant : str
         ``"usual"``, ``"six-lumbar"``, ``"four-lumbar"``, ``"thirteen-thoracic"``, ``"eleven-thoracic"`` or ``"s1-as-body"``.
     confidence : float
-        Posterior probability of the sequence among all.
+        Posterior probability of the sequence among all of as many lumbar vertebrae.
     second_best : tuple of (str or None)
-        The next sequence that names a body differently; empty if there is none.
+        The next sequence that names a body differently, or the one of `possible`; empty if there is none.
     margin : float
-        Its cost above the best, in nats.
+        Its cost above the best, in nats; 0 if only the convention speaks against it.
     sequence : tuple of (str or None)
         The names with those of the bodies that were not found.
+    possible : str
+        A variant with another lumbar count that the shape of the spine would fit nearly as well or better, or ``""``.
     """
 
     names: tuple[str | None, ...]
@@ -102,6 +111,7 @@ class Naming:
     second_best: tuple[str | None, ...]
     margin: float
     sequence: tuple[str | None, ...] = ()
+    possible: str = ""
 
 
 def name_chain(
@@ -137,18 +147,18 @@ def name_chain(
     """
     numbering, anchored = numbering or Numbering(), anchored or {}
     weigh = _ShapeCosts(chain, shape, shape_model)
-    weighed: list[tuple[float, str, tuple[str | None, ...]]] = []
+    weighed: list[_Weighed] = []
     for first, stop in _kept_parts(chain):
         for variant, window, last in _windows(stop - first, chain, numbering):
             names = (None,) * first + window + (None,) * (len(chain.links) - stop)
             if not _agrees(names, window, numbering, anchored):
                 continue
-            cost = weigh(first, stop, last) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
+            cost = weigh(first, stop, last, variant) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
             asked_for = numbering.count is not None and variant.endswith("lumbar")
             weighed.append((cost + (0.0 if asked_for else _RARITY[variant]), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
-    return _choose(sorted(weighed, key=lambda item: item[0]), chain)
+    return _choose(sorted(weighed, key=lambda item: item[0]), chain, numbering)
 
 
 class _ShapeCosts:
@@ -158,12 +168,12 @@ class _ShapeCosts:
         self._shape = shape
         self._model = model if shape is not None else None
         self._volumes = np.array([link.body.volume_mm3 if link.body else 0.0 for link in chain.links])
-        self._costs: dict[tuple[int, int, int], float] = {}
+        self._costs: dict[tuple[int, int, int, int], float] = {}
 
-    def __call__(self, first: int, stop: int, last: int) -> float:
-        key = (first, stop, last)
+    def __call__(self, first: int, stop: int, last: int, variant: str) -> float:
+        key = (first, stop, last, _EXTRA_LEVELS.get(variant, 0))
         if key not in self._costs:
-            self._costs[key] = self._ghosts(first, stop) + self._kept(first, stop, last)
+            self._costs[key] = self._ghosts(first, stop) + self._kept(*key)
         return self._costs[key]
 
     def _ghosts(self, first: int, stop: int) -> float:
@@ -173,11 +183,12 @@ class _ShapeCosts:
         rarity = _GHOST if self._model else _GHOST + _GHOST_WITHOUT_MODEL
         return float((rarity + _LARGE_GHOST * sizes).sum())
 
-    def _kept(self, first: int, stop: int, last: int) -> float:
+    def _kept(self, first: int, stop: int, last: int, extra: int) -> float:
         if self._shape is None or self._model is None:
             return 0.0
-        levels = [last + stop - 1 - i if first <= i < stop else NO_LEVEL for i in range(self._shape.shape[1])]
-        return self._model.cost(self._shape, levels)
+        levels = [last + stop - 1 - i for i in range(self._shape.shape[1])]
+        alike = [level - extra if level >= _MIDDLE_LEVEL else level for level in levels]
+        return self._model.cost(self._shape, [level if first <= i < stop else NO_LEVEL for i, level in enumerate(alike)])
 
 
 def _kept_parts(chain: Chain) -> Iterator[tuple[int, int]]:
@@ -237,21 +248,30 @@ def _adjoins_sacrum(chain: Chain, index: int) -> bool:
     return chain.sacrum.position_mm - body.position_mm < 1.7 * typical
 
 
-def _choose(weighed: Sequence[tuple[float, str, tuple[str | None, ...]]], chain: Chain) -> Naming:
-    """The best sequence, its probability among all, and the best one that gives some body another name."""
+def _choose(weighed: Sequence[_Weighed], chain: Chain, numbering: Numbering) -> Naming:
+    """The best sequence, its probability, and the best one that gives some body another name.
+
+    What has another lumbar count than five stands back behind the convention unless it is asked for or overwhelming.
+    """
     found = [link.body is not None for link in chain.links]
-    costs = np.array([cost for cost, _, _ in weighed])
-    posterior = np.exp(costs[0] - costs)
-    best = weighed[0][2]
-    others = [i for i, (_, _, names) in enumerate(weighed) if _differ(best, names)]
-    margin = float(costs[others[0]] - costs[0]) if others else float("inf")
+    usual = [item for item in weighed if item[1] not in _EXTRA_LEVELS or numbering.count is not None] or weighed
+    other = next((item for item in weighed if item not in usual), None)
+    if other is not None and other[0] + _OVERWHELMING < usual[0][0]:
+        usual, other = weighed, None
+    cost, variant, best = usual[0]
+    posterior = np.exp([cost - item[0] for item in usual])
+    rivals = [i for i, item in enumerate(usual) if _differ(best, item[2])]
+    second = usual[rivals[0]] if rivals else None
+    possible = other if other is not None and other[0] < cost + _POSSIBLE and _differ(best, other[2]) else None
+    second = possible or second
     return Naming(
         _only_found(best, found),
-        weighed[0][1],
-        float(1 - posterior[others].sum() / posterior.sum()),
-        _only_found(weighed[others[0]][2], found) if others else (),
-        margin,
+        variant,
+        float(1 - posterior[rivals].sum() / posterior.sum()),
+        _only_found(second[2], found) if second else (),
+        max(0.0, float(second[0] - cost)) if second else float("inf"),
         tuple(best),
+        possible[1] if possible else "",
     )
 
 

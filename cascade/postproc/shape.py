@@ -127,12 +127,12 @@ class ShapeModel:
         shape : (6, bodies) array
             From `spine_shape`.
         levels : sequence of int
-            For each body how many lie between it and the sacrum; `S1` for S1, `NO_LEVEL` for one that is none, of which
-            anything may be expected.
+            For each body the level of the usual spine that it should look like: how many bodies lie between it and the
+            sacrum there; `S1` for S1, `NO_LEVEL` for one that is none, of which anything may be expected.
         """
         level = np.array(levels)
         known = np.isfinite(shape) & (level >= S1) & (level < LEVELS - 1)
-        known[:2, :-1] &= level[1:] == level[:-1] - 1
+        known[:2, :-1] &= level[1:] >= S1
         feature, body = np.nonzero(known)
         unknown_feature, _ = np.nonzero(np.isfinite(shape) & ~known)
         nats = self._t_cost(feature * LEVELS + level[body] - S1, shape[feature, body])

@@ -16,7 +16,7 @@ from cascade.postproc.identify import Identified, identify
 from cascade.postproc.paint import paint
 from cascade.stage2_levels.train import CLASSES
 from cascade.volume import Grid, LabelMap
-from tests.synthetic import BODY, DISC, SACRAL, Blob, Column, as_probabilities, identified, painted, turned
+from tests.synthetic import BODY, DISC, SACRAL, WAVE_MM, Blob, Column, as_probabilities, identified, painted, turned
 
 
 @st.composite
@@ -180,6 +180,13 @@ def test_two_halves_of_one_body_are_one_level(column: Column, data: st.DataObjec
     half = data.draw(st.integers(0, len(column.heights_mm) - 1))
     whole, faulty = named(column), named(Column(**{**vars(column), "halved_bodies": frozenset({half})}))
     assert list(faulty.structures) == list(whole.structures)
+
+
+@given(columns(faults=False, fewest=4), st.floats(0.0, 60.0), st.booleans())
+def test_scoliosis_of_up_to_60_degrees_cobb_moves_no_name(column: Column, cobb_deg: float, left: bool) -> None:
+    steepest = np.tan(np.radians(cobb_deg / 2)) * WAVE_MM * (-1 if left else 1)
+    straight, bent = (Column(**{**vars(column), "sway_mm": (sway, 0.0)}) for sway in (0.0, float(steepest)))
+    assert list(named(bent).structures) == list(named(straight).structures)
 
 
 @given(columns(faults=False, fewest=3), st.sampled_from([BODY, DISC, SACRAL]), st.booleans())

@@ -228,3 +228,41 @@ class TestShape:
         *upper, last = bodies(shape.shape[1])
         links = (*(Link(body, None) for body in upper), Link(dataclasses.replace(last, volume_mm3=last_volume), None))
         return named(Chain(links), NO_ROOM, shape=shape, shape_model=self.model)
+
+
+class TestAnotherLumbarCount:
+    """Four or six lumbar vertebrae: the convention names, the evidence warns."""
+
+    def test_by_convention_the_lowest_presacral_body_is_l5(self) -> None:
+        naming = self.named_with_evidence(for_six=8.0)
+        assert lowest(naming) == "L5"
+        assert naming.possible == "six-lumbar"
+        assert naming.second_best[-1] == "L6"
+        assert naming.confidence > 0.95
+
+    def test_weak_evidence_is_not_worth_a_word(self) -> None:
+        assert self.named_with_evidence(for_six=1.0).possible == ""
+
+    def test_overwhelming_evidence_is_believed(self) -> None:
+        naming = self.named_with_evidence(for_six=20.0)
+        assert lowest(naming) == "L6"
+        assert naming.variant == "six-lumbar"
+
+    def test_what_is_asked_for_is_no_possibility(self) -> None:
+        naming = self.named_with_evidence(for_six=8.0, numbering=Numbering(count=5))
+        assert lowest(naming) == "L5"
+        assert naming.possible == ""
+
+    @staticmethod
+    def named_with_evidence(for_six: float, **known: Any) -> Naming:
+        """Eight bodies above a sacrum, whose sizes speak for a sixth lumbar vertebra with so many nats."""
+        chain = chain_of(8)
+        shape = np.full((len(FEATURES), 8), np.nan)
+        mean, deviation = np.zeros((len(FEATURES), LEVELS)), np.ones((len(FEATURES), LEVELS))
+        # each level from the middle lumbar one upwards is a step smaller than the one below; here all are one step larger
+        step = np.sqrt(2 * for_six / 5)
+        mean[2] = -step * np.arange(LEVELS)
+        levels = np.arange(7, -1, -1)
+        shape[2] = -step * (np.where(levels >= 3, levels - 1, levels) - S1)
+        model = ShapeModel(mean.ravel(), deviation.ravel(), np.zeros((mean.size, 1)), 1e6, 1.0)
+        return named(chain, ROOM, shape=shape, shape_model=model, **known)
