@@ -16,7 +16,9 @@ from typing import Any
 import pydicom
 import pytest
 
+from cascade.cli import segment
 from cascade.formats import read_scan_file, write_labels_file
+from cascade.phantom import PhantomSpec, render
 from tests import blocks
 from tests.dicom_files import slices, write_series
 
@@ -66,7 +68,13 @@ def pacs(tmp_path: Path) -> Iterator[Pacs]:
     server = Pacs(_free_port(), port := _free_port())
     store = str(tmp_path / "orthanc")
     settings = {"StorageDirectory": store, "IndexDirectory": store, "DicomPort": server.dicom_port, "HttpPort": port, "Plugins": []}
-    settings |= {"RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAet": "ORTHANC", "DicomAlwaysAllowStore": True}
+    settings |= {
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAet": "ORTHANC",
+        "DicomAlwaysAllowStore": True,
+        "UnknownSopClassAccepted": True,
+    }
     (tmp_path / "orthanc.json").write_text(json.dumps(settings))
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
@@ -102,12 +110,20 @@ def test_a_seg_comes_back_to_the_study_its_series_was_fetched_from(seg_type: str
     assert scan.reoriented("PSR").grid.matches(blocks.scan("PSR").grid, tol_mm=1e-3)
 
     write_labels_file(blocks.labels("PSR"), tmp_path / "levels.dcm", source, seg_type)
-    try:
-        pacs.store([tmp_path / "levels.dcm"])
-    except AssertionError:
-        if seg_type == "labelmap":
-            pytest.skip("this Orthanc is older than label map segmentations (DICOM 2024d)")
-        raise
+    pacs.store([tmp_path / "levels.dcm"])
+    assert modalities_of_the_only_study(pacs) == ["MR", "SEG"]
+
+
+def test_the_command_segments_what_was_fetched_for_the_same_study(pacs: Pacs, tmp_path: Path) -> None:
+    scan = render(PhantomSpec())[0].reoriented("PSR")
+    pacs.store(sorted(write_series(slices(scan), tmp_path / "series").iterdir()))
+    (series,) = pacs.ask("series")
+    (tmp_path / "fetched.zip").write_bytes(pacs.get(f"series/{series}/archive"))
+    assert segment.main([str(tmp_path / "fetched.zip"), "-o", str(tmp_path / "levels.dcm")]) == 0
+    pacs.store([tmp_path / "levels.dcm"])
+    assert modalities_of_the_only_study(pacs) == ["MR", "SEG"]
+
+
+def modalities_of_the_only_study(pacs: Pacs) -> list[str]:
     (study,) = pacs.ask("studies")
-    modalities = [pacs.ask(f"series/{each}")["MainDicomTags"]["Modality"] for each in pacs.ask(f"studies/{study}")["Series"]]
-    assert sorted(modalities) == ["MR", "SEG"]
+    return sorted(pacs.ask(f"series/{each}")["MainDicomTags"]["Modality"] for each in pacs.ask(f"studies/{study}")["Series"])
