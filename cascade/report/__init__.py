@@ -217,8 +217,9 @@ def _figure(view: View, name: str) -> str:
         if o.anchor != "none"
     )
     return (
-        f'<figure class="view" id="{name}"><div class="stack"><img src="{view.source}" width="{view.width}" height="{view.height}" '
-        f'alt="The scan, {view.title}"><svg viewBox="0 0 {view.width} {view.height}" style="--h:{view.height}" role="img" '
+        f'<figure class="view" id="{name}" style="--ratio:{view.width / view.height:.4f}"><div class="stack">'
+        f'<img src="{view.source}" width="{view.width}" height="{view.height}" alt="The scan, {view.title}">'
+        f'<svg viewBox="0 0 {view.width} {view.height}" style="--h:{view.height}" role="img" '
         f'aria-label="Outlines of {len(view.outlines)} structures">{paths}{names}{_sides(view)}{_scale(view)}</svg></div>'
         f"<figcaption>{view.title.capitalize()}</figcaption></figure>"
     )

@@ -19,6 +19,7 @@ function showSlice() {
   image.width = view.w;
   image.height = view.h;
   image.alt = "The scan, " + view.title;
+  find("slices").style.setProperty("--ratio", view.w / view.h);
   find("slice-title").textContent = view.title;
   slider.setAttribute("aria-valuetext", view.title);
   const outlines = find("slice-outlines");
