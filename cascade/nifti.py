@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
 import os
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,9 @@ SUFFIXES = (".nii", ".nii.gz")
 FORM_TOLERANCE_MM = 0.1
 #: NIfTI extension code for a plain comment.
 _COMMENT = 6
+_CANNOT_WRITE = "{path}: cannot write here ({why}); choose another output"
+#: Temporary files that wait for the end of `together`, and what they will be called.
+_waiting: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
 
 
 @dataclass(frozen=True)
@@ -150,24 +155,55 @@ def write_image_file(image: Nifti1Image, path: Path) -> None:
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it to `path`, on failure leave nothing behind.
 
+    Inside `together` the renaming waits for its end.
+
     Raises
     ------
     OutputError
-        The folder cannot be made or written, or there is no space.
+        The folder cannot be made or written, a folder is in the way, or there is no space.
     """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix or path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        if (waiting := _waiting.get()) is None:
+            temporary.replace(path)
+        else:
+            waiting[temporary], temporary = path, None
     except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({error.strerror or error}); choose another output") from error
+        raise OutputError(_CANNOT_WRITE.format(path=path, why=error.strerror or error)) from error
     finally:
         if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Let all files that are written with `replacing` inside appear when it ends, or, if one of them fails, none.
+
+    Raises
+    ------
+    OutputError
+        As for `replacing`.
+    """
+    waiting: dict[Path, Path] = {}
+    token = _waiting.set(waiting)
+    try:
+        yield
+        for temporary, path in waiting.items():
+            try:
+                temporary.replace(path)
+            except OSError as error:
+                raise OutputError(_CANNOT_WRITE.format(path=path, why=error.strerror or error)) from error
+    finally:
+        _waiting.reset(token)
+        for temporary in waiting:
             temporary.unlink(missing_ok=True)
 
 

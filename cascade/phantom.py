@@ -7,7 +7,7 @@ patient, and accuracy on it says nothing about accuracy on patients.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,18 +123,24 @@ def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
     spec = spec or PhantomSpec()
     rng = np.random.default_rng(spec.seed)
     grid = _grid(spec)
-    fine = grid.with_spacing((_SLAB_MM, *spec.spacing_mm[1:]))
+    slabs = max(1, round(spec.spacing_mm[0] / _SLAB_MM))
+    fine = grid.with_spacing((spec.spacing_mm[0] / slabs, *spec.spacing_mm[1:]))
     parts = list(solids(spec))
-    picture, canal = _surroundings(fine, parts, rng)
-    labels = np.where(canal, np.uint8(VERSE[CANAL]), np.uint8(0))
+    picture = _surroundings(fine, parts, rng)
     for solid in parts:
-        _draw(solid, fine, picture, labels, rng)
-    thickness = fine.shape[0] // grid.shape[0]
-    slices = picture.reshape(grid.shape[0], thickness, *fine.shape[1:]).mean(axis=1)
+        _draw(solid, fine, picture, rng)
+    slices = picture.reshape(grid.shape[0], slabs, *fine.shape[1:]).mean(axis=1)
     noisy = np.hypot(slices + rng.normal(0, spec.noise, slices.shape), rng.normal(0, spec.noise, slices.shape))
-    middle = np.ascontiguousarray(labels.reshape(grid.shape[0], thickness, *fine.shape[1:])[:, thickness // 2])
-    keep_largest_components(middle)
-    return Volume((noisy * 800).astype(np.float32), grid), LabelMap(middle, grid, VERSE)
+    return Volume((noisy * 800).astype(np.float32), grid), _labels(grid, parts)
+
+
+def _labels(grid: Grid, parts: Sequence[Solid]) -> LabelMap:
+    """What lies at each voxel's centre: solids above the canal, each in one piece."""
+    behind, across = _from_column(_points(grid), parts)
+    column = voxelise((solid for solid in parts if solid.name in VERSE), grid).data
+    labels = np.where((column == 0) & _canal(behind, across), np.uint8(VERSE[CANAL]), column)
+    keep_largest_components(labels)
+    return LabelMap(labels, grid, VERSE)
 
 
 def voxelise(parts: Iterable[Solid], grid: Grid) -> LabelMap:
@@ -148,8 +154,7 @@ def voxelise(parts: Iterable[Solid], grid: Grid) -> LabelMap:
 
 
 def _grid(spec: PhantomSpec) -> Grid:
-    thickness = max(1, round(spec.spacing_mm[0] / _SLAB_MM)) * _SLAB_MM
-    affine = np.diag([thickness, *spec.spacing_mm[1:], 1.0])
+    affine = np.diag([*spec.spacing_mm, 1.0])
     affine[:3, 3] = -affine[:3, :3] @ ((np.array(spec.shape) - 1) / 2)
     return Grid(spec.shape, affine)
 
@@ -196,7 +201,7 @@ def _axes(tilt_deg: float) -> FloatArray:
     return np.array([[1.0, 0.0, 0.0], [0.0, np.cos(angle), -np.sin(angle)], [0.0, np.sin(angle), np.cos(angle)]])
 
 
-def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator) -> None:
+def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], rng: np.random.Generator) -> None:
     box = _box(solid, grid)
     radius, height = solid.inside(_points(grid.cropped(box)))
     inside = (radius <= 1) & (np.abs(height) <= 1)
@@ -209,8 +214,6 @@ def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], labels: NDArra
         brightness = np.where(rim, _CORTEX, marrow)
     view = picture[box]
     view[inside] = brightness[inside]
-    if solid.name in VERSE:
-        labels[box][inside] = VERSE[solid.name]
 
 
 def _points(grid: Grid) -> FloatArray:
@@ -227,13 +230,11 @@ def _box(solid: Solid, grid: Grid) -> tuple[slice, slice, slice]:
     return x, y, z
 
 
-def _surroundings(grid: Grid, solids: list[Solid], rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Everything but the column (fat, muscle, abdomen, canal with cord, spinous processes, a great vessel), and where the canal is."""
-    voxels = np.moveaxis(np.indices(grid.shape, dtype=np.float32), 0, -1)
-    x, y, z = np.moveaxis(grid.to_world(voxels).astype(np.float32), -1, 0)
-    middle_x, middle_y = _column_at(solids, z[0, 0])
-    behind = y - middle_y
-    across = x - middle_x
+def _surroundings(grid: Grid, parts: Sequence[Solid], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Everything but the column: fat, muscle, abdomen, canal with cord, spinous processes, a great vessel."""
+    points = _points(grid)
+    behind, across = _from_column(points, parts)
+    z = points[0, 0, :, 2].astype(np.float32)
     texture = _texture(grid.shape, rng, 3.0)
     abdomen = 0.33 + 0.22 * _texture(grid.shape, rng, 9.0) + 0.05 * texture
     picture = np.where(behind < -16, _MUSCLE + 0.05 * texture + 0.25 * (_texture(grid.shape, rng, 5.0) > 0.9), abdomen)
@@ -243,16 +244,22 @@ def _surroundings(grid: Grid, solids: list[Solid], rng: np.random.Generator) -> 
     picture = np.where(process, _MARROW * 0.9, picture)
     vessel = (behind - 26) ** 2 + (across - 8) ** 2 < 64
     picture = np.where(vessel, _CORTEX, picture)
-    canal = ((behind + 26) / 7.5) ** 2 + (across / 10) ** 2 < 1
+    canal = _canal(behind, across)
     cord = ((behind + 26) / 4) ** 2 + (across / 5) ** 2 < 1
     picture = np.where(canal, np.where(cord & (z > 45), _CORD, _CSF - 0.2 * (texture > 0.8)), picture)
-    return np.clip(picture, 0, None).astype(np.float32), canal
+    return np.clip(picture, 0, None).astype(np.float32)
 
 
-def _column_at(solids: list[Solid], z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Left-right and front-back centre of the column at each height."""
-    centres = np.array(sorted((s.centre_mm for s in solids), key=lambda c: float(c[2])))
-    return np.interp(z, centres[:, 2], centres[:, 0]), np.interp(z, centres[:, 2], centres[:, 1])
+def _from_column(points_mm: FloatArray, parts: Sequence[Solid]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far each voxel lies in front of the column's centre at its height, and to the right of it, in mm."""
+    x, y, z = np.moveaxis(points_mm.astype(np.float32), -1, 0)
+    centres = np.array(sorted((part.centre_mm for part in parts), key=lambda centre: float(centre[2])))
+    middle_x, middle_y = (np.interp(z[0, 0], centres[:, 2], centres[:, axis]) for axis in (0, 1))
+    return y - middle_y, x - middle_x
+
+
+def _canal(behind: NDArray[np.float32], across: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(((behind + 26) / 7.5) ** 2 + (across / 10) ** 2 < 1)
 
 
 def _texture(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> NDArray[np.float32]:

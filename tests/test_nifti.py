@@ -13,7 +13,7 @@ import pytest
 
 from cascade.errors import InputError, OutputError
 from cascade.labels import CASCADE
-from cascade.nifti import read_image, read_label_array, replacing, write_labels, write_volume
+from cascade.nifti import read_image, read_label_array, replacing, together, write_labels, write_volume
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import turned
 
@@ -298,3 +298,30 @@ class TestReplacing:
         with replacing(tmp_path / "new") as temporary:
             temporary.write_text("")
         assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+class TestTogether:
+    def test_files_written_together_appear_together(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("old")
+        with together():
+            for name in ("a.txt", "b.txt"):
+                with replacing(tmp_path / name) as temporary:
+                    temporary.write_text("new")
+            assert (tmp_path / "a.txt").read_text() == "old"
+            assert not (tmp_path / "b.txt").exists()
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "new", "b.txt": "new"}
+
+    def test_of_files_written_together_none_appears_when_one_fails(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("old")
+        (tmp_path / "folder").mkdir()
+
+        def write() -> None:
+            with together():
+                for name in ("a.txt", "folder"):
+                    with replacing(tmp_path / name) as temporary:
+                        temporary.write_text("new")
+
+        with pytest.raises(OutputError, match="folder: cannot write here"):
+            write()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "folder"]
+        assert (tmp_path / "a.txt").read_text() == "old"

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from cascade.errors import InputError
 from cascade.labels import rank
-from cascade.phantom import PhantomSpec, render
+from cascade.phantom import PhantomSpec, render, solids
 from cascade.volume import LabelMap, Volume
 
 SMALL = {"shape": (11, 101, 151), "spacing_mm": (5.0, 2.0, 2.0)}
@@ -46,6 +46,18 @@ def test_discs_lie_between_their_vertebrae_and_touch_them(phantom: tuple[Volume,
         near = ndimage.binary_dilation(labels[disc], iterations=2)
         for neighbour in disc.replace("S1", "sacrum").split("-"):
             assert (near & labels[neighbour]).any(), (disc, neighbour)
+
+
+@pytest.mark.parametrize("thickness_mm", [3.0, 4.0, 4.4])
+def test_labels_lie_where_the_solids_are(thickness_mm: float) -> None:
+    spec = PhantomSpec(shape=(19, 121, 161), spacing_mm=(thickness_mm, 1.6, 1.6), noise=0.0)
+    image, labels = render(spec)
+    assert image.grid.spacing_mm == pytest.approx(spec.spacing_mm)
+    centres = {solid.name: solid.centre_mm for solid in solids(spec) if solid.name in labels.structures}
+    off = np.array([labels.grid.to_world(np.argwhere(labels[name]).mean(axis=0)) - centre for name, centre in centres.items()])
+    assert len(off) > 10
+    assert np.abs(off[:, 0]).max() < 0.1 * thickness_mm
+    assert np.abs(off[:, 0].mean()) < 0.1
 
 
 def test_volumes_are_those_of_adults(phantom: tuple[Volume, LabelMap]) -> None:

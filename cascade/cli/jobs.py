@@ -67,8 +67,17 @@ class Job:
         """What is written beside the labels."""
         return tuple(getattr(self, kind) for kind in _BESIDE)
 
+    @property
+    def title(self) -> str:
+        """What tells where the scan came from without telling the folders above it."""
+        return f"{self.image.name}{self._series}"
+
+    @property
+    def _series(self) -> str:
+        return "" if self.series_number is None else f" (series {self.series_number})"
+
     def __str__(self) -> str:
-        return f"{self.image}{'' if self.series_number is None else f' (series {self.series_number})'}"
+        return f"{self.image}{self._series}"
 
 
 @dataclass(frozen=True)

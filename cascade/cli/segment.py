@@ -110,25 +110,36 @@ def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -
                 result = _segment_one(segmenter, job, options, numbering)
                 failed |= _offends(result, options.strict)
                 if index and job.report:
-                    index.add(result, job.report, job.image.name)
+                    index.add(result, job.report, job.title)
             except CascadeError as problem:
                 console.error(problem)
                 failed = True
-                if index:
-                    index.add_failed(job.image.name)
+                if index and job.report:
+                    index.add_failed(job.report, job.title, str(problem).partition(f"{job.image}: ")[2])
         if index:
             index.save()
     return console.FAILED if failed else console.DONE
 
 
 def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, numbering: Numbering) -> Segmentation:
-    from cascade.bids import write_sidecars
     from cascade.formats import check_output
-    from cascade.report import save_report
+    from cascade.nifti import together
 
     check_output(job.output, job.image, *job.beside)
     scheme = "cascade-extended" if options.extended and options.scheme == "cascade" else options.scheme
     result = segmenter.segment(job.image, scheme=scheme, numbering=numbering, series=job.series)
+    with together():
+        _write(result, job, options)
+    for notice in result.warnings:
+        console.warn(str(job), notice.code, notice.text)
+    print(f"{job.output}\t{' '.join(level.name for level in result.levels)}", flush=True)
+    return result
+
+
+def _write(result: Segmentation, job: Job, options: argparse.Namespace) -> None:
+    from cascade.bids import write_sidecars
+    from cascade.report import save_report
+
     result.save(job.output, seg_type=options.seg_type)
     if job.dataset:
         write_sidecars(job.output, job.image, job.dataset, result.labels.scheme, result.to_dict())
@@ -139,11 +150,7 @@ def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, nu
     if job.table:
         result.save_table(job.table)
     if job.report:
-        save_report(result, job.report, job.image.name)
-    for notice in result.warnings:
-        console.warn(str(job), notice.code, notice.text)
-    print(f"{job.output}\t{' '.join(level.name for level in result.levels)}", flush=True)
-    return result
+        save_report(result, job.report, job.title)
 
 
 def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:

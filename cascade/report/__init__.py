@@ -13,18 +13,22 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from cascade.labels import BODIES
 from cascade.measure import Measurement
 from cascade.nifti import replacing
-from cascade.picture import colour_of, display_name, draw
+from cascade.picture import PIXEL_MM, colour_of, curved_sagittal, display_name, draw
 from cascade.report.views import View, curved_view, data_uri, slice_views
 
 if TYPE_CHECKING:
+    from cascade.postproc.identify import Notice
     from cascade.segmentation import Segmentation
 
-_THUMBNAIL = (240, 300)
+_THUMBNAIL = (360, 400)
+#: What a thumbnail shows around the labelled structures.
+_AROUND_MM = 25.0
 #: Confidence below which a level is marked.
 _LOW = 0.9
 #: Columns of the two tables: field of `Measurement`, heading, unit, decimals, explanation.
@@ -45,7 +49,10 @@ _COLUMNS = {
         ("signal", "Signal", "", 2, "mean intensity over that of the reference named beside it"),
     ),
 }
-_CUT = {"end": "cut by the border, not measured", "side": "cut at the side"}
+_CUT = {
+    "end": ("not measured", "cut by the border of the field of view"),
+    "side": ("cut at the side", "neither volume nor width is measured"),
+}
 
 
 def save_report(result: Segmentation, path: Path, title: str) -> None:
@@ -101,15 +108,15 @@ class ReportIndex:
 
     folder: Path
     _cards: list[_Card] = field(default_factory=list, init=False)
-    _failed: list[str] = field(default_factory=list, init=False)
+    _failed: list[tuple[str, str]] = field(default_factory=list, init=False)
 
     def add(self, result: Segmentation, report: Path, title: str) -> None:
         """Take up a scan whose report was written."""
         weakest = min(result.levels, key=lambda level: level.confidence, default=None)
         self._cards.append(
             _Card(
-                title,
-                Path(os.path.relpath(report, self.folder)).as_posix(),
+                self._place(report).with_name(title).as_posix(),
+                self._place(report).as_posix(),
                 _thumbnail(result),
                 weakest.confidence if weakest else 0.0,
                 display_name(weakest.name) if weakest else "none",
@@ -118,18 +125,22 @@ class ReportIndex:
             )
         )
 
-    def add_failed(self, title: str) -> None:
-        """Take up a scan that could not be segmented."""
-        self._failed.append(title)
+    def add_failed(self, report: Path, title: str, why: str) -> None:
+        """Take up a scan whose report there will not be, and why."""
+        self._failed.append((self._place(report).with_name(title).as_posix(), why))
+
+    def _place(self, report: Path) -> Path:
+        return Path(os.path.relpath(report, self.folder))
 
     def save(self) -> None:
         """Write ``index.html`` into the folder."""
         cards = sorted(self._cards, key=lambda card: (card.confidence, card.title))
-        failed = "".join(f"<li>{html.escape(title)}</li>" for title in self._failed)
+        failed = "".join(f"<li><b>{html.escape(title)}</b> {html.escape(why)}</li>" for title, why in self._failed)
         text = _template("index.html").substitute(
             style=_asset("style.css"),
             count=len(cards),
             flagged=sum(bool(card.codes) for card in cards),
+            lost=len(self._failed),
             cards="".join(_card(card) for card in cards),
             failed=f'<section class="notes bad"><h2>Not segmented</h2><ul>{failed}</ul></section>' if failed else "",
         )
@@ -182,12 +193,17 @@ def _summary(result: Segmentation) -> str:
 def _warnings(result: Segmentation) -> str:
     if not result.warnings:
         return ""
-    items = "".join(f"<li><code>{html.escape(n.code)}</code> {_level(n.level)}{html.escape(n.text)}</li>" for n in result.warnings)
+    items = "".join(f"<li><code>{html.escape(n.code)}</code> {_said(n)}</li>" for n in result.warnings)
     return f'<section class="notes" role="alert"><h2>Warnings</h2><ul>{items}</ul></section>'
 
 
-def _level(name: str | None) -> str:
-    return f"<b>{html.escape(display_name(name))}</b> " if name else ""
+def _said(notice: Notice) -> str:
+    """The text of a warning, led by the level it is about unless it begins with it."""
+    text = html.escape(notice.text)
+    if notice.level is None:
+        return text
+    name = f"<b>{html.escape(display_name(notice.level))}</b>"
+    return f"{name}{text.removeprefix(notice.level)}" if notice.text.startswith(notice.level) else f"{name}: {text}"
 
 
 def _figure(view: View, name: str) -> str:
@@ -201,9 +217,10 @@ def _figure(view: View, name: str) -> str:
         if o.anchor != "none"
     )
     return (
-        f'<figure class="view" id="{name}"><div class="stack"><img src="{view.source}" width="{view.width}" height="{view.height}" '
-        f'alt="The scan, {view.title}"><svg viewBox="0 0 {view.width} {view.height}" style="--h:{view.height}" role="img" '
-        f'aria-label="Outlines of {len(view.outlines)} structures">{paths}{names}{_sides(view)}</svg></div>'
+        f'<figure class="view" id="{name}" style="--ratio:{view.width / view.height:.4f}"><div class="stack">'
+        f'<img src="{view.source}" width="{view.width}" height="{view.height}" alt="The scan, {view.title}">'
+        f'<svg viewBox="0 0 {view.width} {view.height}" style="--h:{view.height}" role="img" '
+        f'aria-label="Outlines of {len(view.outlines)} structures">{paths}{names}{_sides(view)}{_scale(view)}</svg></div>'
         f"<figcaption>{view.title.capitalize()}</figcaption></figure>"
     )
 
@@ -217,9 +234,19 @@ def _sides(view: View) -> str:
     )
 
 
+def _scale(view: View) -> str:
+    """A bar of 5 cm."""
+    right, y = view.width - view.height * 0.018, view.height * 0.982
+    left = right - 50 / view.pixel_mm
+    return (
+        f'<line class="scale" x1="{left:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}"/>'
+        f'<text class="side" x="{right:.1f}" y="{view.height * 0.962:.1f}" text-anchor="end">5 cm</text>'
+    )
+
+
 def _slice(view: View) -> dict[str, object]:
     outlines = [[o.structure, o.text, o.path, round(o.at[0], 1), round(o.at[1], 1), o.anchor] for o in view.outlines]
-    return {"title": view.title, "src": view.source, "w": view.width, "h": view.height, "o": outlines}
+    return {"title": view.title, "src": view.source, "w": view.width, "h": view.height, "mm": round(view.pixel_mm, 4), "o": outlines}
 
 
 def _table(result: Segmentation, kind: str) -> str:
@@ -238,7 +265,8 @@ def _table(result: Segmentation, kind: str) -> str:
 def _table_row(row: Measurement, kind: str, confidence: float | None) -> str:
     values = dataclasses.asdict(row)
     cells = "".join(_cell(values[name], decimals, row if name == "signal" else None) for name, _, _, decimals, _ in _COLUMNS[kind])
-    cut = f' <small class="cut">{_CUT[row.cut]}</small>' if row.cut in _CUT else ""
+    note, why = _CUT.get(row.cut, ("", ""))
+    cut = f' <small class="cut" title="{why}">{note}</small>' if note else ""
     swatch = f'<i style="--c:{_colour(row.structure)}"></i>'
     button = f'<button type="button" data-s="{row.structure}" aria-pressed="false">{swatch}{display_name(row.structure)}</button>'
     return f'<tr data-s="{row.structure}"><th scope="row">{button}{cut}</th>{cells}{_bar(confidence)}</tr>'
@@ -280,8 +308,15 @@ def _times(numbers: Iterable[float]) -> str:
 
 
 def _thumbnail(result: Segmentation) -> str:
+    """The coloured cut around what was found."""
     picture = draw(result.scan, result.labels, result.spine.centreline_mm)
-    coloured = picture.crop((picture.width // 2, 0, picture.width, picture.height))
+    _, numbers = curved_sagittal(result.scan, result.labels, result.spine.centreline_mm)
+    rows, columns = np.nonzero(numbers) if numbers.any() else np.indices(numbers.shape).reshape(2, -1)
+    margin = round(_AROUND_MM / PIXEL_MM)
+    top, bottom = max(rows.min() - margin, 0), min(rows.max() + margin, numbers.shape[0])
+    left, right = max(columns.min() - margin, 0), min(columns.max() + margin, numbers.shape[1])
+    plain = numbers.shape[1]
+    coloured = picture.crop((plain + left, top, plain + right, bottom))
     coloured.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
     return data_uri(coloured)
 

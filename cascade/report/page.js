@@ -19,6 +19,7 @@ function showSlice() {
   image.width = view.w;
   image.height = view.h;
   image.alt = "The scan, " + view.title;
+  find("slices").style.setProperty("--ratio", view.w / view.h);
   find("slice-title").textContent = view.title;
   slider.setAttribute("aria-valuetext", view.title);
   const outlines = find("slice-outlines");
@@ -35,7 +36,10 @@ function showSlice() {
   const margin = view.h * 0.018;
   const sides = [["A", margin, "start"], ["P", view.w - margin, "end"]]
     .map(([text, x, anchor]) => shape("text", { class: "side", x, y: view.h / 2, "text-anchor": anchor }, text));
-  outlines.replaceChildren(...paths, ...names, ...sides);
+  const right = view.w - margin;
+  const bar = shape("line", { class: "scale", x1: right - 50 / view.mm, y1: view.h - margin, x2: right, y2: view.h - margin });
+  const length = shape("text", { class: "side", x: right, y: view.h * 0.962, "text-anchor": "end" }, "5 cm");
+  outlines.replaceChildren(...paths, ...names, ...sides, bar, length);
   mark();
 }
 
@@ -48,8 +52,10 @@ function mark() {
 }
 
 function step(by) {
+  const before = slider.value;
   slider.value = Number(slider.value) + by;
   showSlice();
+  return slider.value !== before;
 }
 
 function setOpacity(value) {
@@ -70,7 +76,9 @@ for (const id of ["outlines", "names"]) {
   find(id).addEventListener("change", (event) => document.body.classList.toggle("no-" + id, !event.target.checked));
 }
 find("controls").addEventListener("submit", (event) => event.preventDefault());
-find("slices").addEventListener("wheel", (event) => { event.preventDefault(); step(Math.sign(event.deltaY)); }, { passive: false });
+find("slices").addEventListener("wheel", (event) => {
+  if (step(Math.sign(event.deltaY))) event.preventDefault(); // beyond the last slice the page scrolls
+}, { passive: false });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "o" || event.key === "O") toggleOverlay();

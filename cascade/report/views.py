@@ -16,10 +16,12 @@ from skimage.measure import find_contours
 
 from cascade.labels import CANAL, is_disc
 from cascade.picture import PIXEL_MM, curved_cut, display_name, to_grey, window
-from cascade.volume import FloatArray, LabelMap, Volume
+from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
 #: What is shown around the labelled structures in the curved views.
 _MARGIN_MM = 32.0
+#: A curved view is at least this wide; what lies outside the scan is black.
+_MIN_WIDTH_MM = 116.0
 _MAX_SLICES = 60
 #: Longest side of a slice in pixels, the largest that keeps all slices within the budget.
 _SLICE_SIDES = (640, 448, 320, 224)
@@ -68,6 +70,7 @@ class View:
         JPEG as a data URI.
     width, height : int
         In pixels.
+    pixel_mm : float
     outlines : tuple of Outline
     sides : (2,) tuple of str
         What lies to the left and to the right of the picture: R and L, or A(nterior) and P(osterior).
@@ -77,6 +80,7 @@ class View:
     source: str
     width: int
     height: int
+    pixel_mm: float
     outlines: tuple[Outline, ...]
     sides: tuple[str, str] = ("A", "P")
 
@@ -95,14 +99,15 @@ def curved_view(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, plane
     """
     scan, labels = scan.reoriented("RAS"), labels.reoriented("RAS")
     points = curved_cut(scan.grid, centreline_mm, plane)
-    points = _around(points, ndimage.map_coordinates(labels.data, points, order=0))
+    points = _widened(_around(points, ndimage.map_coordinates(labels.data, points, order=0)))
     grey = to_grey(ndimage.map_coordinates(scan.data, points, order=1, mode="nearest"), window(scan.data))
+    grey[_outside(points, scan.grid)] = 0
     boxes = ndimage.find_objects(labels.data)
     parts = ((name, labels.data[boxes[value - 1]] == value, boxes[value - 1]) for value, name in _named(labels))
     outlines = [outline for name, mask, box in parts for outline in _cut_outlines(name, mask, box, points)]
     sides = ("A", "P") if plane == "sagittal" else ("R", "L")
     picture = data_uri(Image.fromarray(grey))
-    return View(f"{plane}, along the column", picture, grey.shape[1], grey.shape[0], tuple(outlines), sides)
+    return View(f"{plane}, along the column", picture, grey.shape[1], grey.shape[0], PIXEL_MM, tuple(outlines), sides)
 
 
 def slice_views(scan: Volume, labels: LabelMap) -> tuple[View, ...]:
@@ -133,6 +138,22 @@ def _around(points: FloatArray, numbers: NDArray[np.unsignedinteger[Any]]) -> Fl
     return points[:, top : rows[-1] + margin, left : columns[-1] + margin]
 
 
+def _widened(points: FloatArray) -> FloatArray:
+    """Continue a cut that is too narrow to hold names beyond both its sides."""
+    missing = round(_MIN_WIDTH_MM / PIXEL_MM) - points.shape[2]
+    if missing <= 0 or points.shape[2] < 2:
+        return points
+    sides = [(0, 0), (0, 0), (missing // 2, missing - missing // 2)]
+    widened: FloatArray = np.pad(points, sides, mode="reflect", reflect_type="odd")
+    return widened
+
+
+def _outside(points: FloatArray, grid: Grid) -> NDArray[np.bool_]:
+    """Tell which points lie in no voxel."""
+    last = np.reshape(grid.shape, (3, 1, 1)) - 0.5
+    return np.asarray(((points < -0.5) | (points > last)).any(axis=0))
+
+
 def _chosen_slices(labels: LabelMap) -> Sequence[int]:
     seen = np.flatnonzero(labels.data.any(axis=(1, 2)))
     first, last = (max(seen[0] - 2, 0), min(seen[-1] + 2, labels.grid.shape[0] - 1)) if len(seen) else (0, labels.grid.shape[0] - 1)
@@ -157,7 +178,7 @@ def _slice_view(scan: Volume, labels: LabelMap, x: int, limits: tuple[float, flo
         if value in present
         for outline in _outlines(name, (numbers == value).astype(np.float32), scale=scale)
     ]
-    return View(_slice_title(scan, x), data_uri(picture), *size, tuple(outlines))
+    return View(_slice_title(scan, x), data_uri(picture), *size, pixel_mm, tuple(outlines))
 
 
 def _slice_title(scan: Volume, x: int) -> str:

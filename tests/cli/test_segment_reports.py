@@ -56,4 +56,20 @@ def test_a_folder_gets_mirrored_reports_and_an_index_that_names_what_failed(tmp_
     assert sorted(p.relative_to(reports).as_posix() for p in reports.rglob("*.html")) == ["a/one.html", "index.html", "two.html"]
     index = (reports / "index.html").read_text(encoding="utf-8")
     assert 'href="a/one.html"' in index
-    assert "bad.nii.gz" in index
+    assert "<b>a/bad.nii.gz</b> expected a spine; found none" in index
+    assert str(tmp_path) not in index
+
+
+@pytest.mark.parametrize("option", ["--json", "--picture", "--table", "--report"])
+def test_outputs_of_one_scan_appear_together_or_not_at_all(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_volume(RESULT.scan, tmp_path / "scan.nii.gz")
+    (tmp_path / "file").write_text("")
+    out, blocked = tmp_path / "out", tmp_path / "file" / "x"
+    beside = {"--json": out / "run.json", "--picture": out / "qc.png", "--table": out / "l.tsv", "--report": out / "qc.html"}
+    options = [str(word) for pair in (beside | {option: blocked}).items() for word in pair]
+    assert segment.main([str(tmp_path / "scan.nii.gz"), "-o", str(out / "l.nii.gz"), *options]) == 1
+    assert list(out.iterdir()) == []
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"cascade: error: {blocked}: cannot write here")

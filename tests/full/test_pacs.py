@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +17,9 @@ from typing import Any
 import pydicom
 import pytest
 
+from cascade.cli import segment
 from cascade.formats import read_scan_file, write_labels_file
+from cascade.phantom import PhantomSpec, render
 from tests import blocks
 from tests.dicom_files import slices, write_series
 
@@ -66,7 +69,14 @@ def pacs(tmp_path: Path) -> Iterator[Pacs]:
     server = Pacs(_free_port(), port := _free_port())
     store = str(tmp_path / "orthanc")
     settings = {"StorageDirectory": store, "IndexDirectory": store, "DicomPort": server.dicom_port, "HttpPort": port, "Plugins": []}
-    settings |= {"RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAet": "ORTHANC", "DicomAlwaysAllowStore": True}
+    settings |= {
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAet": "ORTHANC",
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowGet": True,
+        "UnknownSopClassAccepted": True,
+    }
     (tmp_path / "orthanc.json").write_text(json.dumps(settings))
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
@@ -102,12 +112,30 @@ def test_a_seg_comes_back_to_the_study_its_series_was_fetched_from(seg_type: str
     assert scan.reoriented("PSR").grid.matches(blocks.scan("PSR").grid, tol_mm=1e-3)
 
     write_labels_file(blocks.labels("PSR"), tmp_path / "levels.dcm", source, seg_type)
-    try:
-        pacs.store([tmp_path / "levels.dcm"])
-    except AssertionError:
-        if seg_type == "labelmap":
-            pytest.skip("this Orthanc is older than label map segmentations (DICOM 2024d)")
-        raise
+    pacs.store([tmp_path / "levels.dcm"])
+    assert modalities_of_the_only_study(pacs) == ["MR", "SEG"]
+
+
+def test_the_recipe_of_the_documentation_works(pacs: Pacs, tmp_path: Path) -> None:
+    """As in docs/formats.md: fetch by C-GET, segment with the networks, store by C-STORE."""
+    files = slices(render(PhantomSpec())[0].reoriented("PSR"))
+    pacs.store(sorted(write_series(files, tmp_path / "series").iterdir()))
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    which = [f"{keyword}={files[0][keyword].value}" for keyword in ("StudyInstanceUID", "SeriesInstanceUID")]
+    query = [word for text in ("QueryRetrieveLevel=SERIES", *which) for word in ("-k", text)]
+    _pynetdicom("getscu", "127.0.0.1", str(pacs.dicom_port), "-aec", "ORTHANC", "-S", *query, "-od", str(fetched))
+    assert len(list(fetched.iterdir())) == len(files)
+    assert segment.main([str(fetched), "-o", str(tmp_path / "levels.dcm")]) == 0
+    _pynetdicom("storescu", "127.0.0.1", str(pacs.dicom_port), str(tmp_path / "levels.dcm"), "-aec", "ORTHANC", "-cx")
+    assert modalities_of_the_only_study(pacs) == ["MR", "SEG"]
+
+
+def _pynetdicom(*words: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "pynetdicom", *words], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def modalities_of_the_only_study(pacs: Pacs) -> list[str]:
     (study,) = pacs.ask("studies")
-    modalities = [pacs.ask(f"series/{each}")["MainDicomTags"]["Modality"] for each in pacs.ask(f"studies/{study}")["Series"]]
-    assert sorted(modalities) == ["MR", "SEG"]
+    return sorted(pacs.ask(f"series/{each}")["MainDicomTags"]["Modality"] for each in pacs.ask(f"studies/{study}")["Series"])

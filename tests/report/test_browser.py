@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,3 +103,29 @@ def test_the_index_filters_and_leads_to_the_reports(browser: Any, folder: Path) 
     assert browser.current_url == (folder / "two.html").as_uri()
     assert browser.get_log("browser") == []
     assert all(url.startswith("file:") for url in requests(browser))
+
+
+@pytest.mark.parametrize("page", ["one.html", "index.html"])
+@pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
+def test_nothing_is_wider_than_the_screen(browser: Any, folder: Path, width: int, page: str) -> None:
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        browser.get((folder / page).as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        tables = browser.execute_script("return [...document.querySelectorAll('.scroll')].map(t => t.scrollWidth - t.clientWidth)")
+        assert width < 1000 or not any(tables), "on a desk the tables need no scrolling"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_dark_system_gets_a_dark_page(browser: Any, folder: Path) -> None:
+    backs = []
+    for scheme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        browser.get((folder / "one.html").as_uri())
+        colour = browser.find_element("tag name", "body").value_of_css_property("background-color")
+        backs.append(sum(int(number) for number in re.findall(r"\d+", colour)[:3]))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert backs[0] > 600 > 150 > backs[1]

@@ -122,10 +122,11 @@ def test_the_index_puts_the_least_confident_scan_first(tmp_path: Path) -> None:
     sure, unsure = phantom_result(SMALL, confidence=0.98), phantom_result(SMALL, confidence=0.6, warnings=WARNINGS)
     index.add(sure, tmp_path / "a" / "sure.html", "sure.nii.gz")
     index.add(unsure, tmp_path / "unsure.html", "unsure.nii.gz")
-    index.add_failed("broken <x>.nii.gz")
+    index.add_failed(tmp_path / "broken.html", "broken <x>.nii.gz", "expected <y>")
     index.save()
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert page.index("<h2>unsure.nii.gz") < page.index("<h2>sure.nii.gz")
+    assert page.index("<h2>unsure.nii.gz") < page.index("<h2>a/sure.nii.gz")
     assert set(re.findall(r'href="([^"]*)"', page)) == {"data:,", "a/sure.html", "unsure.html"}
     assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]*)"', page))
-    assert "broken &lt;x&gt;.nii.gz" in page
+    assert "<b>broken &lt;x&gt;.nii.gz</b> expected &lt;y&gt;" in page
+    assert "1 with warnings, 1 not segmented" in page
