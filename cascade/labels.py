@@ -7,7 +7,7 @@ A disc is identified by the vertebra above it: ``"L5-S1"`` and ``"L5-L6"`` share
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -17,6 +17,8 @@ from cascade.errors import SchemeError
 BODIES = (*(f"T{n}" for n in range(1, 14)), *(f"L{n}" for n in range(1, 7)))
 SACRUM = "sacrum"
 CANAL = "canal"
+#: Added to the id of a vertebra that the field of view cuts, in a scheme that counts from below (SPIDER).
+PARTLY = 100
 
 
 def is_disc(structure: str) -> bool:
@@ -102,17 +104,22 @@ class LabelScheme:
                 return name
         raise SchemeError(f"label scheme {self.name!r} has no structure with id {number}")
 
-    def for_chain(self, structures: Iterable[str]) -> LabelScheme:
+    def for_chain(self, structures: Iterable[str], cut: Collection[str] = ()) -> LabelScheme:
         """Adapt a scheme that counts from below to the structures of one spine; others are returned unchanged.
+
+        Vertebrae in `cut` are only partly in view; they get ids of their own (`PARTLY`).
 
         >>> SPIDER.for_chain(["L4", "L5", "L6"])["L5"], SPIDER.for_chain(["L4", "sacrum"])["L4"]
         (2, 1)
+        >>> SPIDER.for_chain(["T12", "L1", "L2"], cut=["T12"])["T12"]
+        106
         """
         if not self.from_below:
             return self
         there = [body for body in reversed(BODIES) if body not in _absent(set(structures))]
         ids = {body: n for n, body in enumerate(there, start=1)}
-        ids |= {disc_below(body): 200 + n for body, n in ids.items()} | {CANAL: self.ids[CANAL]}
+        discs = {disc_below(body): 200 + n for body, n in ids.items()}
+        ids = {body: n + PARTLY if body in cut else n for body, n in ids.items()} | discs | {CANAL: self.ids[CANAL]}
         return self if ids == self.ids else LabelScheme(self.name, ids, self.source, from_below=True)
 
 
@@ -167,7 +174,7 @@ _UPWARD = tuple(reversed(_span("T1", "L5")))
 SPIDER = LabelScheme(
     "spider",
     _numbered(_UPWARD, range(1, 18)) | {CANAL: 100} | _numbered(map(disc_below, _UPWARD), range(201, 218)),
-    "SPIDER (van der Graaf et al. 2024): vertebrae from the lowest upward, disc = 200 + the vertebra above",
+    "SPIDER (van der Graaf et al. 2024): vertebrae from the lowest upward, disc = 200 + the vertebra above, a vertebra that is cut + 100",
     from_below=True,
 )
 

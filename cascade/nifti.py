@@ -25,7 +25,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError, SchemeError
-from cascade.labels import LabelScheme, get_scheme
+from cascade.labels import PARTLY, LabelScheme, get_scheme
 from cascade.recognise import recognise_content
 from cascade.volume import Grid, LabelMap, Volume
 
@@ -133,7 +133,8 @@ def noted_scheme(path: Path) -> LabelScheme | None:
         if extension.get_code() == _COMMENT:
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, SchemeError):
                 note = json.loads(extension.get_content())
-                return get_scheme(note["scheme"]).for_chain(note["labels"].values())
+                cut = [name for value, name in note["labels"].items() if int(value) > PARTLY]
+                return get_scheme(note["scheme"]).for_chain(note["labels"].values(), cut)
     return None
 
 

@@ -117,7 +117,8 @@ class Segmenter:
             parameters=self.stage2.spec.naming,
             numbering=numbering,
         )
-        target = scheme.for_chain(found.structures)
+        cut = [name for name, instance in found.structures.items() if instance.touches_border]
+        target = scheme.for_chain(found.structures, cut)
         names = {value: name for value, name in found.names.items() if name in target}
         labels = paint(
             tissues.probabilities, tissues.classes, tissues.grid, found.instances, names, target=oriented, scheme=target

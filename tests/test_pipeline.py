@@ -62,6 +62,11 @@ class TestResult:
         assert [level.name for level in result.levels if level.touches_border] == ["T11"]
         assert ("cut-by-border", "T11") in {(notice.code, notice.level) for notice in result.warnings}
 
+    def test_spider_gives_a_vertebra_that_is_cut_its_own_number(self, segmenter: Segmenter, coded: Coded) -> None:
+        labels = segmenter.segment(coded[0], scheme="spider").labels
+        assert (labels.scheme["T11"], labels.scheme["T12"]) == (107, 6)
+        assert labels["T11"].any()
+
     def test_provenance_names_version_weights_grid_and_times(self, result: Segmentation, segmenter: Segmenter) -> None:
         provenance = result.provenance
         assert provenance["version"] == cascade.__version__

@@ -1,25 +1,19 @@
-"""Volumes in any format that public data sets come in: NIfTI, MetaImage, NRRD, DICOM series."""
+"""Which volumes lie in a folder: NIfTI, MetaImage, NRRD, DICOM series. They are read by `cascade.formats`."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from cascade.errors import InputError
 from cascade.extras import extra
-from cascade.nifti import SUFFIXES as NIFTI
-from cascade.nifti import read_image
-from cascade.volume import Grid, Volume
+from cascade.formats import read_scan_file
+from cascade.recognise import SCAN_SUFFIXES, find_suffix, recognise, stem
+from cascade.volume import Volume
 
-#: Single files that hold a volume; ``.dcm`` only if it is multi-frame or the only one of its series.
-SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
-_DICOM = (".dcm", ".ima")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: Single files that hold a volume, by name; DICOM is known by content.
+SUFFIXES = tuple(suffix for suffix in SCAN_SUFFIXES if suffix not in (".dcm", ".zip"))
 
 
 @dataclass(frozen=True, order=True)
@@ -33,17 +27,20 @@ class ScanFile:
     name : str
         File name without suffix; of a DICOM series its description and the folder's name.
     files : tuple of Path
-        One file, or the slices of a DICOM series in order.
+        One file, or those of a DICOM series.
+    series : str or None
+        SeriesInstanceUID, where `files` are several.
     """
 
     folder: Path
     name: str
     files: tuple[Path, ...]
+    series: str | None = None
 
     @classmethod
     def of(cls, path: Path) -> ScanFile:
         """Describe a single file."""
-        return cls(path.parent, stem(path), (path,))
+        return cls(path.parent, stem(path.name), (path,))
 
     @property
     def path(self) -> Path:
@@ -51,22 +48,12 @@ class ScanFile:
         return self.files[0] if len(self.files) == 1 else self.folder
 
 
-def stem(path: Path) -> str:
-    """File name without the suffix of a volume.
-
-    >>> stem(Path("a/Img_02.nii.gz"))
-    'Img_02'
-    """
-    suffix = next((s for s in (*SUFFIXES, *_DICOM) if path.name.lower().endswith(s)), "")
-    return path.name[: len(path.name) - len(suffix)]
-
-
 def list_scans(folder: Path) -> list[ScanFile]:
     """All volumes directly in `folder`, by name; hidden files are skipped."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    single = [ScanFile.of(p) for p in files if p.name.lower().endswith(SUFFIXES)]
-    dicom = [p for p in files if p.name.lower().endswith(_DICOM) or (not p.suffix and _is_dicom(p))]
-    return sorted([*single, *(_dicom_series(folder, dicom) if dicom else ())])
+    single = [p for p in files if find_suffix(p.name, SUFFIXES)]
+    slices = tuple(p for p in files if p not in single and recognise(p) == "dicom")
+    return sorted([*map(ScanFile.of, single), *(_dicom_series(folder, slices) if slices else ())], key=lambda scan: (scan.name, scan.files))
 
 
 def folders_with_scans(source: Path) -> Iterator[Path]:
@@ -79,73 +66,30 @@ def folders_with_scans(source: Path) -> Iterator[Path]:
 
 
 def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
-    """Read a volume as float32 in RAS+ world coordinates, with the notes of its header.
+    """Read a volume as float32 in RAS+ world coordinates, with the notes of its reader.
 
     Raises
     ------
     InputError
         The file cannot be read or is not one 3-D scalar volume.
     MissingExtraError
-        The format needs SimpleITK, which is not installed.
+        The format needs an extra that is not installed.
     """
-    if len(scan.files) == 1 and scan.path.name.lower().endswith(NIFTI):
-        volume, header = read_image(scan.path)
-        return volume, header.notes
-    return _read_itk(scan), ()
+    volume, source = read_scan_file(scan.path, scan.series)
+    return volume, source.notes if source else ()
 
 
-def _read_itk(scan: ScanFile) -> Volume:
-    sitk = _sitk(scan.path)
-    names = [str(p) for p in scan.files]
+def _dicom_series(folder: Path, files: tuple[Path, ...]) -> Iterator[ScanFile]:
+    """The MR series whose files lie in `folder` itself, each with its description, which tells the sequence."""
+    with extra("dicom", str(folder)):
+        from cascade.dicom_series import attribute, find_series
     try:
-        image = sitk.ReadImage(names if len(names) > 1 else names[0])
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1][:120]
-        raise InputError(f"{scan.path}: expected MetaImage, NRRD or DICOM; it cannot be read ({reason}); fetch it again") from error
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{scan.path}: expected one 3-D scalar volume; it has size {image.GetSize()}; extract one volume first")
-    data = np.ascontiguousarray(sitk.GetArrayFromImage(image).T, dtype=np.float32)
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return Volume(data, Grid(data.shape, _LPS_TO_RAS @ affine))
-
-
-def _dicom_series(folder: Path, files: list[Path]) -> Iterator[ScanFile]:
-    """Group the DICOM files of a folder into series."""
-    sitk = _sitk(folder)
-    reader = sitk.ImageSeriesReader
-    known = {p.name for p in files}
-    for uid in sorted(reader.GetGDCMSeriesIDs(str(folder))):
-        slices = tuple(Path(name) for name in reader.GetGDCMSeriesFileNames(str(folder), uid) if Path(name).name in known)
-        if len(slices) == 1:
-            yield ScanFile.of(slices[0])
-        elif slices:
-            yield ScanFile(folder, f"{folder.name} {_description(slices[0])}".strip(), slices)
-
-
-def _description(path: Path) -> str:
-    reader = _sitk(path).ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader.GetMetaData("0008|103e").strip() if reader.HasMetaDataKey("0008|103e") else ""
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
-
-
-@functools.cache
-def _library() -> Any:
-    import SimpleITK as sitk  # noqa: N813  (the name its own documentation uses)
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    return sitk
-
-
-def _sitk(path: Path) -> Any:
-    with extra("itk", str(path)):
-        return _library()
+        found = find_series(folder)
+    except InputError:  # whoever reads it says why
+        yield ScanFile(folder, folder.name, files)
+        return
+    for series in (s for s in found if s.origin == folder):
+        header = series.files[0].read(stop_before_pixels=True, specific_tags=["SeriesDescription"])
+        name = f"{folder.name} {attribute(header, 'SeriesDescription', '')}".strip()
+        members = tuple(Path(file.name) for file in series.files)
+        yield ScanFile(folder, name, members, series.uid) if len(members) > 1 else ScanFile.of(members[0])

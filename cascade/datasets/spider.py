@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,12 @@ from cascade.datasets.base import DataSet, Options, RawCase, unused
 from cascade.datasets.masks import name_tags, read_tags
 from cascade.datasets.names import matches_sequence, parse_name
 from cascade.datasets.problems import Log, Problem, RefusedError
-from cascade.datasets.reading import ScanFile, list_scans
+from cascade.datasets.reading import ScanFile, folders_with_scans, list_scans
 from cascade.errors import InputError
-from cascade.labels import CANAL, SPIDER, is_disc
+from cascade.labels import CANAL, PARTLY, SPIDER, is_disc
 from cascade.volume import LabelMap, Volume
 
 _NAME = re.compile(r"(?P<patient>\d+)_(?P<sequence>t\w+)", re.IGNORECASE)
-#: Added to the tag of a vertebra that the field of view cuts.
-PARTLY = 100
 _HIGHEST = 25
 #: Rows of the canal are smoothed by this much before vertebrae are cut along it.
 _BORDER_SMOOTHING_MM = 4.0
@@ -133,20 +131,30 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(pieces == sizes.argmax())
 
 
-def _scans(source: Path, folder: str) -> dict[str, ScanFile]:
-    return {scan.name: scan for scan in list_scans(source / folder)} if (source / folder).is_dir() else {}
+def _scans(source: Path, kind: str) -> dict[str, ScanFile]:
+    """The volumes below folders of this name; unpacking may have put one inside another."""
+    folders = [folder for folder in folders_with_scans(source) if kind in map(str.lower, folder.relative_to(source).parts)]
+    return {scan.name: scan for folder in folders for scan in list_scans(folder)}
 
 
 def _counts(source: Path) -> dict[str, int]:
-    """Vertebrae that ``overview.csv`` announces for each image, where it is there and says so."""
-    table = source / "overview.csv"
-    if not table.is_file():
+    """Vertebrae that ``overview.csv`` announces for each image, where it is there and says so.
+
+    Its columns are ``new_file_name`` (``1_t2``), ``num_vertebrae``, ``num_discs``, then what the DICOM headers said.
+    """
+    table = next(iter(sorted(source.rglob("overview.csv"))), None)
+    if table is None:
         return {}
     with table.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        rows = list(csv.DictReader(stream))
-    found = {}
-    for row in rows:
-        name, count = row.get("new_file_name") or "", row.get("num_vertebrae") or ""
-        if name and count.strip().isdigit():
-            found[name.strip()] = int(count)
-    return found
+        first = stream.readline()
+        stream.seek(0)
+        rows = list(csv.DictReader(stream, delimiter=";" if first.count(";") > first.count(",") else ","))
+    return dict(found for row in rows if (found := _announced(row)) is not None)
+
+
+def _announced(row: Mapping[str | None, str | None]) -> tuple[str, int] | None:
+    """Image name and number of vertebrae in a row of the table (a spreadsheet may have made it ``7.0``)."""
+    cells = {key.strip().lower(): value.strip() for key, value in row.items() if isinstance(key, str) and isinstance(value, str)}
+    count = re.fullmatch(r"(\d+)(?:[.,]0*)?", cells.get("num_vertebrae", ""))
+    name = cells.get("new_file_name", "").removesuffix(".mha")
+    return (name, int(count[1])) if name and count else None

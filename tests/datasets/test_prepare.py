@@ -233,6 +233,16 @@ def test_spider_tags_get_names_and_sequences_share_the_patient(tmp_path: Path) -
     assert {"T11", "T12", *NINE, "L5-S1"} <= set(labels_of(tmp_path / "out", "1_t2").structures)
 
 
+def test_spider_is_found_where_unpacking_put_a_folder_into_a_folder_and_a_spreadsheet_rewrote_the_table(tmp_path: Path) -> None:
+    spider(tmp_path / "once", "1_t2")
+    for kind in ("images", "masks"):
+        (tmp_path / "raw" / kind).mkdir(parents=True)
+        (tmp_path / "once" / kind).rename(tmp_path / "raw" / kind / kind)
+    (tmp_path / "raw" / "overview.csv").write_text("New_File_Name;num_vertebrae;num_discs\n1_t2;6.0;6\n3_t2;;\n")
+    assert "body-count" in codes(run("spider", tmp_path / "raw", tmp_path / "out"), "1_t2")
+    assert set(rows(tmp_path / "out")) == {"1_t2"}
+
+
 def test_spider_vertebrae_are_cut_to_bodies_along_the_canal(tmp_path: Path) -> None:
     spider(tmp_path / "raw", "1_t2")
     problems = run("spider", tmp_path / "raw", tmp_path / "out", bodies=True, scheme="verse")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
+import numpy as np
 import pytest
 
 from cascade.errors import InputError, SchemeError
@@ -127,6 +128,18 @@ def test_a_sixth_lumbar_vertebra_is_read_back_from_a_scheme_that_counts_from_bel
     write_labels(labels, tmp_path / "r.nii")
     (pair,) = pair_up(tmp_path / "p.nii", tmp_path / "r.nii")
     assert set(pair.load_prediction()[0].structures) == {"L6", "L5", "L4"}
+
+
+def test_a_vertebra_with_the_number_for_cut_ones_is_read_back(tmp_path: Path) -> None:
+    labels = stack(["L5", "L4", "L3"])
+    scheme = SPIDER.for_chain(labels.structures, cut=["L3"])
+    cut = LabelMap(np.select([labels["L5"], labels["L4"], labels["L3"]], [1, 2, 103]).astype(np.uint8), labels.grid, scheme)
+    write_labels(cut, tmp_path / "p.nii")
+    write_labels(labels, tmp_path / "r.nii")
+    (pair,) = pair_up(tmp_path / "p.nii", tmp_path / "r.nii")
+    prediction, unknown = pair.load_prediction()
+    assert set(prediction.structures) == {"L5", "L4", "L3"}
+    assert not unknown
 
 
 def test_what_cannot_be_paired_is_refused(tmp_path: Path) -> None:
