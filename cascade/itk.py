@@ -5,6 +5,7 @@ ITK's world is LPS+; it becomes RAS+ here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from cascade.errors import InputError
+from cascade.itk_headers import check_header
 from cascade.nifti import replacing
 from cascade.volume import Grid, LabelMap, Volume
 
+SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote the values of a file
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: ITK's reader by the name of the format; the suffix of a file is not asked.
 _READERS = {"nrrd": "NrrdImageIO", "metaimage": "MetaImageIO"}
@@ -49,16 +52,19 @@ def read_itk(path: Path, kind: str) -> tuple[Volume, tuple[tuple[str, str], ...]
 
 def read_itk_array(path: Path, kind: str) -> tuple[NDArray[Any], Grid]:
     """Read the numbers as they are stored; see `read_itk`."""
+    stated = check_header(path, kind)
     reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(_READERS[kind])
     try:
+        reader.SetFileName(str(path))
+        reader.SetImageIO(_READERS[kind])
         reader.ReadImageInformation()
         size, components = reader.GetSize(), reader.GetNumberOfComponents()
+        if math.prod(size) * components != stated:
+            raise RuntimeError("the header was understood otherwise")
         if components == 1 and len([n for n in size if n > 1]) == 3 and len(size) > 3:
             reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
         image = reader.Execute()
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError, UnicodeError) as error:
         raise InputError(f"{path}: expected a {_NAMES[kind]} file; it is truncated, damaged or lacks its data file") from error
     if image.GetDimension() != 3 or components != 1:
         raise InputError(f"{path}: expected one 3-D volume; found size {size} with {components} numbers a voxel; extract one volume first")
