@@ -126,7 +126,7 @@ def check_spec(spec: StageSpec) -> None:
         ("spacing_mm", all(0.1 <= s <= 20 for s in spec.spacing_mm), "0.1 to 20 mm"),
         ("stride", all(1 <= s <= 512 for s in spec.stride), "1 to 512"),
         ("patch_shape", min(spec.patch_shape) >= 1 and math.prod(spec.patch_shape) <= MAX_PATCH_VOXELS, f"1 to {MAX_PATCH_VOXELS} voxels"),
-        ("patch_shape", all(p % s == 0 for p, s in zip(spec.patch_shape, spec.stride, strict=True)), "multiples of stride"),
+        ("patch_shape", all(s > 0 and p % s == 0 for p, s in zip(spec.patch_shape, spec.stride, strict=True)), "multiples of stride"),
         ("axcodes", _are_axcodes(spec.axcodes), "three directions such as RAS"),
         ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
         ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
@@ -236,13 +236,11 @@ def _read_spec(path: Path) -> StageSpec:
 
 def _read_weights(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_WEIGHTS_BYTES + 1)
+        if path.stat().st_size > MAX_WEIGHTS_BYTES:
+            raise CheckpointError(f"{path}: expected at most {MAX_WEIGHTS_BYTES >> 30} GiB of weights; the file is larger")
+        return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: expected a readable file ({error.strerror or error}); check its permissions") from error
-    if len(content) > MAX_WEIGHTS_BYTES:
-        raise CheckpointError(f"{path}: expected at most {MAX_WEIGHTS_BYTES >> 30} GiB of weights; the file is larger")
-    return content
 
 
 def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> StageSpec:

@@ -21,6 +21,7 @@ from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Image
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError, SchemeError
@@ -39,7 +40,7 @@ DEFLATE_RATIO = 1032
 _MAX_HEADER_BYTES = 1 << 24
 _GZIP = b"\x1f\x8b"
 #: What nibabel raises on files that are damaged.
-_UNREADABLE = (ValueError, OSError, EOFError, zlib.error, ArithmeticError, LookupError, TypeError, MemoryError)
+_UNREADABLE = (ValueError, OSError, EOFError, zlib.error, ArithmeticError, LookupError, TypeError, MemoryError, WrapStructError)
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix or path.suffix, dir=path.parent)
-        os.close(handle)
         temporary = Path(name)
+        os.close(handle)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -210,7 +211,7 @@ def _load(path: Path) -> Any:
             raise
         kind = _class_of(path)
         with _stream(path) as stream:
-            header = kind.header_class.from_fileobj(stream, check=False)
+            header = _raw_header(stream, kind)
             count = math.prod(header.get_data_shape())
             if count > MAX_VOXELS:
                 raise ValueError(f"{count} voxels are more than the {MAX_VOXELS} that a scan may have") from None
@@ -238,12 +239,17 @@ def _class_of(path: Path) -> type[Nifti1Image]:
     return Nifti2Image if (_head_kind(path) or b"").startswith((b"n+2", b"ni2")) else Nifti1Image
 
 
+def _raw_header(stream: IO[bytes], kind: type[Nifti1Image]) -> Nifti1Header:
+    """The header's fields as they stand, without its extensions."""
+    return kind.header_class(stream.read(kind.header_class.template_dtype.itemsize), check=False)
+
+
 def _check_extensions(path: Path) -> None:
     """Walk the header's extensions by their stated lengths, which nibabel would read whatever they say."""
     if _head_kind(path) is None:
         return
     with _stream(path) as stream:
-        header = _class_of(path).header_class.from_fileobj(stream, check=False)
+        header = _raw_header(stream, _class_of(path))
         place, end = stream.tell() + 4, float(header["vox_offset"])
         if not end <= _MAX_HEADER_BYTES:
             raise ValueError("the voxels are said to start far behind the header")
@@ -297,7 +303,7 @@ def _grid(image: Nifti1Image, path: Path) -> Grid:
 def _stated_spacing(path: Path) -> NDArray[np.float64]:
     """Return the spacing as it is in the file: nibabel mends zero and negative values when it loads a header."""
     with _stream(path) as stream:
-        header = _class_of(path).header_class.from_fileobj(stream, check=False)
+        header = _raw_header(stream, _class_of(path))
     return np.asarray(header["pixdim"][1:4], dtype=float)
 
 

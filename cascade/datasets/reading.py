@@ -12,6 +12,7 @@ import numpy as np
 
 from cascade.errors import InputError
 from cascade.extras import extra
+from cascade.formats import read_scan_file
 from cascade.nifti import SUFFIXES as NIFTI
 from cascade.nifti import read_image
 from cascade.volume import Grid, Volume
@@ -91,19 +92,19 @@ def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
     if len(scan.files) == 1 and scan.path.name.lower().endswith(NIFTI):
         volume, header = read_image(scan.path)
         return volume, header.notes
-    return _read_itk(scan), ()
+    if len(scan.files) == 1 and scan.path.name.lower().endswith(SUFFIXES):
+        return read_scan_file(scan.path)[0], ()
+    return _read_dicom(scan), ()
 
 
-def _read_itk(scan: ScanFile) -> Volume:
+def _read_dicom(scan: ScanFile) -> Volume:
     sitk = _sitk(scan.path)
     names = [str(p) for p in scan.files]
     try:
         image = sitk.ReadImage(names if len(names) > 1 else names[0])
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1][:120]
-        raise InputError(f"{scan.path}: expected MetaImage, NRRD or DICOM; it cannot be read ({reason}); fetch it again") from error
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
+        raise InputError(f"{scan.path}: expected DICOM; it cannot be read ({reason}); fetch it again") from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(f"{scan.path}: expected one 3-D scalar volume; it has size {image.GetSize()}; extract one volume first")
     data = np.ascontiguousarray(sitk.GetArrayFromImage(image).T, dtype=np.float32)
