@@ -307,7 +307,11 @@ def _filled_network(spec: StageSpec, content: bytes, path: Path) -> torch.nn.Mod
         tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(content).items()}
         network.load_state_dict(tensors, assign=True)
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: the weights do not fit the network that {spec.stage}.json describes ({error})") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise CheckpointError(
+            f"{path}: expected the weights of {spec.stage}.json; they do not fit the network that it describes ({reason}); "
+            "restore both files from the release"
+        ) from error
     if any(tensor.is_meta for tensor in itertools.chain(network.parameters(), network.buffers())):
         raise CheckpointError(f"{path}: expected all weights of the network that {spec.stage}.json describes; some are missing")
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):

@@ -151,13 +151,25 @@ def find_series(path: Path) -> list[Series]:
     InputError
         There is no MR image, a file is damaged, or one series or folder mixes patients.
     """
-    groups: dict[str, list[tuple[DicomFile, Dataset]]] = {}
-    for file in _files(path):
-        header = file.read(stop_before_pixels=True, specific_tags=_TAGS)
-        if attribute(header, "SOPClassUID") in MR_CLASSES:
-            groups.setdefault(str(attribute(header, "SeriesInstanceUID", "")), []).append((file, header))
-    if not groups:
+    found = group_series(_files(path), MR_CLASSES)
+    if not found:
         raise InputError(f"{path}: expected DICOM MR images; found none")
+    return found
+
+
+def group_series(files: Iterable[DicomFile], classes: Sequence[str] | None = None) -> list[Series]:
+    """Group files into series, by study and number; those of other SOP classes than `classes` are left out.
+
+    Raises
+    ------
+    InputError
+        A file is damaged, or one series mixes patients.
+    """
+    groups: dict[str, list[tuple[DicomFile, Dataset]]] = {}
+    for file in files:
+        header = file.read(stop_before_pixels=True, specific_tags=_TAGS)
+        if classes is None or attribute(header, "SOPClassUID") in classes:
+            groups.setdefault(str(attribute(header, "SeriesInstanceUID", "")), []).append((file, header))
     found = [_describe(uid, members) for uid, members in groups.items()]
     return sorted(found, key=lambda series: (series.study_uid, series.number is None, series.number or 0, series.uid))
 

@@ -5,6 +5,7 @@ Inputs are recognised by content, outputs by the suffix of their name.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -190,6 +191,8 @@ def _recognised(path: Path) -> Kind:
     kind = recognise(path)
     if kind is None and find_suffix(path.name, (".nii", ".nii.gz")):
         return "nifti"
+    if kind is None and not os.access(path, os.R_OK):
+        raise InputError(f"{path}: expected a readable file; permission denied; change its permissions")
     if kind is None:
         raise InputError(f"{path}: expected NIfTI, DICOM, NRRD or MetaImage; its content is none of these")
     return kind

@@ -61,6 +61,21 @@ def check_header(path: Path, kind: str) -> int:
     return count
 
 
+def native_name(path: Path) -> str:
+    """The path as ITK takes it: SimpleITK ends the process where a name is no text.
+
+    Raises
+    ------
+    InputError
+        The name holds bytes that are not UTF-8.
+    """
+    try:
+        path.as_posix().encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: expected a path of UTF-8 text; found other bytes; rename the file, or use .nii.gz") from None
+    return str(path)
+
+
 def _fields(path: Path, kind: str) -> tuple[Mapping[str, str], int]:
     """Return the fields of a header by lower-case name, and its length in bytes."""
     with path.open("rb") as stream:

@@ -175,7 +175,7 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({error.strerror or error}); choose another output") from error
+        raise OutputError(f"{path}: cannot write here ({error.strerror or _first_line(error)}); choose another output") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from cascade.errors import InputError
 from cascade.extras import extra
 from cascade.formats import read_scan_file
 from cascade.nifti import SUFFIXES as NIFTI
 from cascade.nifti import read_image
-from cascade.volume import Grid, Volume
+from cascade.volume import Volume
 
 #: Single files that hold a volume; ``.dcm`` only if it is multi-frame or the only one of its series.
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 _DICOM = (".dcm", ".ima")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, order=True)
@@ -87,7 +83,7 @@ def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
     InputError
         The file cannot be read or is not one 3-D scalar volume.
     MissingExtraError
-        The format needs SimpleITK, which is not installed.
+        The format needs an extra that is not installed.
     """
     if len(scan.files) == 1 and scan.path.name.lower().endswith(NIFTI):
         volume, header = read_image(scan.path)
@@ -98,55 +94,30 @@ def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
 
 
 def _read_dicom(scan: ScanFile) -> Volume:
-    sitk = _sitk(scan.path)
-    names = [str(p) for p in scan.files]
-    try:
-        image = sitk.ReadImage(names if len(names) > 1 else names[0])
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1][:120]
-        raise InputError(f"{scan.path}: expected DICOM; it cannot be read ({reason}); fetch it again") from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{scan.path}: expected one 3-D scalar volume; it has size {image.GetSize()}; extract one volume first")
-    data = np.ascontiguousarray(sitk.GetArrayFromImage(image).T, dtype=np.float32)
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return Volume(data, Grid(data.shape, _LPS_TO_RAS @ affine))
+    with extra("dicom", str(scan.path)):
+        from cascade.dicom import read_series
+        from cascade.dicom_series import DicomFile, group_series
+    found = group_series(DicomFile(str(path), path.parent, path) for path in scan.files)
+    if len(found) != 1:
+        raise InputError(f"{scan.path}: expected one DICOM series; found {len(found)}; separate the files")
+    return read_series(found[0], str(scan.path))[0]
 
 
 def _dicom_series(folder: Path, files: list[Path]) -> Iterator[ScanFile]:
-    """Group the DICOM files of a folder into series."""
-    sitk = _sitk(folder)
-    reader = sitk.ImageSeriesReader
-    known = {p.name for p in files}
-    for uid in sorted(reader.GetGDCMSeriesIDs(str(folder))):
-        slices = tuple(Path(name) for name in reader.GetGDCMSeriesFileNames(str(folder), uid) if Path(name).name in known)
-        if len(slices) == 1:
-            yield ScanFile.of(slices[0])
-        elif slices:
-            yield ScanFile(folder, f"{folder.name} {_description(slices[0])}".strip(), slices)
-
-
-def _description(path: Path) -> str:
-    reader = _sitk(path).ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader.GetMetaData("0008|103e").strip() if reader.HasMetaDataKey("0008|103e") else ""
+    """Group the DICOM files of a folder into series; what cannot be read is no scan."""
+    with extra("dicom", str(folder)):
+        from cascade.dicom_series import DicomFile, attribute, group_series
+    headers = {}
+    for path in files:
+        with contextlib.suppress(InputError):
+            file = DicomFile(str(path), path.parent, path)
+            headers[file] = file.read(stop_before_pixels=True, specific_tags=["SeriesDescription"])
+    for series in group_series(headers):
+        paths = tuple(Path(file.name) for file in series.files)
+        description = str(attribute(headers[series.files[0]], "SeriesDescription", "")).strip()
+        yield ScanFile.of(paths[0]) if len(paths) == 1 else ScanFile(folder, f"{folder.name} {description}".strip(), paths)
 
 
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
-
-
-@functools.cache
-def _library() -> Any:
-    import SimpleITK as sitk  # noqa: N813  (the name its own documentation uses)
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    return sitk
-
-
-def _sitk(path: Path) -> Any:
-    with extra("itk", str(path)):
-        return _library()
