@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cascade.volume import LabelMap, Volume, label_dtype
 
 #: Voxel centres of an image and its labels, or of two label maps, may lie this far apart (rounding of stored affines).
 GRID_TOLERANCE_MM = 0.01
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,25 @@ def list_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
 
 
 def _rows(table: Path) -> list[dict[str, str]]:
-    with table.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+    try:
+        with table.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t", restval=""))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table}: expected tab-separated text in UTF-8; it cannot be read ({error}); save it again") from error
     if rows and not {"dataset", "case"} <= set(rows[0]):
         raise InputError(f"{table}: expected tab-separated columns 'dataset' and 'case'; found {', '.join(map(str, rows[0]))}")
+    for number, row in enumerate(rows, start=1):
+        if not row["case"] or not (_is_below(row["case"]) and _is_below(row["dataset"])):
+            raise InputError(f"{table}: expected names of a data set and a case below the table's folder in row {number}; found others")
     return rows
+
+
+def _is_below(name: str) -> bool:
+    """Tell whether a name, put behind a folder, stays in it, and can be a file's."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return not (
+        path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts or "\0" in name or len(name.encode()) > _LONGEST_NAME
+    )
 
 
 def _case_of_row(row: dict[str, str], table: Path, scheme: str) -> Case:

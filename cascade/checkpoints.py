@@ -1,18 +1,23 @@
 """Trained networks on disk: a StageSpec (JSON) beside safetensors weights, found, verified and loaded.
 
 Nothing about a checkpoint lives in code: spacing, normalisation, classes, network and naming parameters travel in
-the JSON. Weights are never unpickled, and are used only if their sha256 is the one that the JSON states.
+the JSON. Weights are never unpickled, and are used only if their sha256 is the one that the JSON states. A spec may come
+from anybody: it is checked field by field, it names a network of a short list, and what it can ask for is bounded.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cascade import schema
 from cascade.errors import CascadeError, CheckpointError
 
 if TYPE_CHECKING:
@@ -20,6 +25,14 @@ if TYPE_CHECKING:
 
 STAGES = ("stage1_spine", "stage2_levels")
 FORMAT = 1
+#: Classes of `monai.networks.nets` that a spec may name: one tensor in, one of the same shape out, nothing fetched.
+NETWORKS = ("AttentionUnet", "AutoEncoder", "BasicUNet", "DynUNet", "SegResNet", "SwinUNETR", "UNet", "UNETR", "VNet")
+MAX_WEIGHTS_BYTES = 2 << 30
+MAX_PARAMETERS = 1 << 29
+MAX_PATCH_VOXELS = 1 << 24
+#: Largest number among a network's arguments: channels, strides, kernel sizes.
+MAX_ARGUMENT = 4096
+_MAX_LIST, _MAX_DEPTH = 64, 4
 
 
 @dataclass(frozen=True)
@@ -88,15 +101,89 @@ class StageSpec:
             The text is not a StageSpec of this format; `source` is named.
         """
         try:
-            content = json.loads(text)
-            if content.pop("format") != FORMAT or content["stage"] not in STAGES:
-                raise ValueError(f"expected format {FORMAT} and a stage of {', '.join(STAGES)}")
-            for name in ("classes", "spacing_mm", "patch_shape", "stride"):
-                content[name] = tuple(content[name])
-            content["normalisation"] = Normalisation(**content["normalisation"])
-            return cls(**content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            content = schema.load(text)
+            if content.pop("format", None) != FORMAT:
+                raise ValueError(f"expected format {FORMAT}")
+            spec = schema.build(cls, content)
+            check_spec(spec)
+        except ValueError as error:
             raise CheckpointError(f"{source}: expected a StageSpec in JSON ({error}); restore the file from the release") from error
+        return spec
+
+
+def check_spec(spec: StageSpec) -> None:
+    """Check the range of every value.
+
+    Raises
+    ------
+    ValueError
+        One is out of its range; the message names it.
+    """
+    for name, good, expected in (
+        ("stage", spec.stage in STAGES, f"one of {', '.join(STAGES)}"),
+        ("network", spec.network in NETWORKS, f"one of {', '.join(NETWORKS)}"),
+        ("classes", 2 <= len(set(spec.classes)) == len(spec.classes) <= 64, "2 to 64 different names"),
+        ("spacing_mm", all(0.1 <= s <= 20 for s in spec.spacing_mm), "0.1 to 20 mm"),
+        ("stride", all(1 <= s <= 512 for s in spec.stride), "1 to 512"),
+        ("patch_shape", min(spec.patch_shape) >= 1 and math.prod(spec.patch_shape) <= MAX_PATCH_VOXELS, f"1 to {MAX_PATCH_VOXELS} voxels"),
+        ("patch_shape", all(s > 0 and p % s == 0 for p, s in zip(spec.patch_shape, spec.stride, strict=True)), "multiples of stride"),
+        ("axcodes", _are_axcodes(spec.axcodes), "three directions such as RAS"),
+        ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
+        ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
+        ("naming", _is_naming(spec.naming), "at most a shape_model: mean, and covariance of the same size, positive definite"),
+    ):
+        if not good:
+            raise ValueError(f"{name}: expected {expected}")
+    _check_arguments(spec.network_arguments, "network_arguments")
+    for name, channels in (("in_channels", 1), ("out_channels", len(spec.classes))):
+        if spec.network_arguments.get(name, channels) != channels:
+            raise ValueError(f"network_arguments.{name}: expected {channels}")
+
+
+def _are_axcodes(text: str) -> bool:
+    return sorted(text.translate(str.maketrans("LPI", "RAS"))) == sorted("RAS")
+
+
+def _check_arguments(value: object, where: str, depth: int = 0) -> None:
+    """Refuse what could ask a network's constructor for endless work or memory."""
+    if isinstance(value, Mapping | list) and (len(value) > _MAX_LIST or depth > _MAX_DEPTH):
+        raise ValueError(f"{where}: expected at most {_MAX_LIST} entries, {_MAX_DEPTH} deep")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_arguments(item, f"{where}.{key[:40]}", depth + 1)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_arguments(item, f"{where}[{i}]", depth + 1)
+    elif isinstance(value, int | float) and not abs(value) <= MAX_ARGUMENT:
+        raise ValueError(f"{where}: expected a number up to {MAX_ARGUMENT}")
+    elif isinstance(value, str) and len(value) > _MAX_LIST:
+        raise ValueError(f"{where}: expected at most {_MAX_LIST} characters")
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The JSON form of `cascade.postproc.naming.ShapeModel`."""
+
+    mean: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+
+
+def _is_naming(naming: Mapping[str, Any]) -> bool:
+    """Tell whether naming parameters are none, or a whole shape model."""
+    if not naming:
+        return True
+    if set(naming) != {"shape_model"}:
+        return False
+    import numpy as np
+
+    model = schema.build(_Shape, naming["shape_model"], "naming.shape_model")
+    size = len(model.mean)
+    if size % 2 or not 2 <= size <= _MAX_LIST or {len(row) for row in model.covariance} | {len(model.covariance)} != {size}:
+        return False
+    covariance = np.array(model.covariance, dtype=float)
+    if not np.allclose(covariance, covariance.T, atol=1e-2):
+        return False
+    return bool(np.linalg.eigvalsh(covariance).min() > 0)
 
 
 @dataclass(frozen=True)
@@ -126,8 +213,10 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
     for path in (spec_path, weights_path):
         if not path.is_file():
             raise CheckpointError(f"{path}: expected a checkpoint file here; there is none; reinstall cascade or give the right folder")
-    spec = StageSpec.from_json(spec_path.read_text(encoding="utf-8", errors="replace"), str(spec_path))
-    content = weights_path.read_bytes()
+    spec = _read_spec(spec_path)
+    if spec.stage != stage:
+        raise CheckpointError(f"{spec_path}: expected the spec of {stage}; found that of {spec.stage}; restore the file from the release")
+    content = _read_weights(weights_path)
     found = hashlib.sha256(content).hexdigest()
     if found != spec.weights_sha256:
         raise CheckpointError(
@@ -135,6 +224,23 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
             "the file is truncated or altered; restore it from the release"
         )
     return Checkpoint(spec, _filled_network(spec, content, weights_path).to(device).eval())
+
+
+def _read_spec(path: Path) -> StageSpec:
+    try:
+        text = schema.read_text(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: expected a StageSpec in JSON ({error}); restore the file from the release") from error
+    return StageSpec.from_json(text, str(path))
+
+
+def _read_weights(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_WEIGHTS_BYTES:
+            raise CheckpointError(f"{path}: expected at most {MAX_WEIGHTS_BYTES >> 30} GiB of weights; the file is larger")
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a readable file ({error.strerror or error}); check its permissions") from error
 
 
 def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> StageSpec:
@@ -161,26 +267,55 @@ def build_network(spec: StageSpec) -> torch.nn.Module:
     Raises
     ------
     CheckpointError
-        MONAI has no such network, or does not take these arguments.
+        It is none of `NETWORKS`, does not take these arguments, or has more than `MAX_PARAMETERS`.
     """
+    network = _skeleton(spec)
+    parameters = sum(tensor.numel() for tensor in itertools.chain(network.parameters(), network.buffers()))
+    if parameters > MAX_PARAMETERS:
+        raise CheckpointError(f"{spec.stage}: expected a network of at most {MAX_PARAMETERS:,} parameters; found {parameters:,}")
+    return _construct(spec)
+
+
+def _skeleton(spec: StageSpec) -> torch.nn.Module:
+    """The network without memory for its weights."""
+    import torch
+
+    with torch.device("meta"):
+        return _construct(spec)
+
+
+def _construct(spec: StageSpec) -> torch.nn.Module:
     from monai.networks import nets
 
     try:
+        _check_arguments(spec.network_arguments, "network_arguments")
+        if spec.network not in NETWORKS:
+            raise ValueError(f"expected one of {', '.join(NETWORKS)}")
         network: torch.nn.Module = getattr(nets, spec.network)(**spec.network_arguments)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{spec.stage}: cannot build network {spec.network!r} ({error})") from error
     return network
 
 
 def _filled_network(spec: StageSpec, content: bytes, path: Path) -> torch.nn.Module:
+    """The network with the weights of a file; what it allocates is bounded by the file's size, whatever the spec says."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    network = build_network(spec)
+    network = _skeleton(spec)
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in load(content).items()})
-    except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: the weights do not fit the network that {spec.stage}.json describes ({error})") from error
+        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(content).items()}
+        network.load_state_dict(tensors, assign=True)
+    except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise CheckpointError(
+            f"{path}: expected the weights of {spec.stage}.json; they do not fit the network that it describes ({reason}); "
+            "restore both files from the release"
+        ) from error
+    if any(tensor.is_meta for tensor in itertools.chain(network.parameters(), network.buffers())):
+        raise CheckpointError(f"{path}: expected all weights of the network that {spec.stage}.json describes; some are missing")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise CheckpointError(f"{path}: expected finite weights; some are NaN or infinite; train again")
     return network
 
 

@@ -18,9 +18,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_rescale
 from pydicom.uid import UID
 
-from cascade.dicom_series import DAMAGED, MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group, quiet
+from cascade.dicom_series import DAMAGED, MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group, quiet, whole
 from cascade.errors import InputError
-from cascade.volume import FloatArray, Grid, Volume
+from cascade.volume import MAX_VOXELS, FloatArray, Grid, Volume
 
 #: A slice may lie this far from its place on an even lattice.
 TOLERANCE_MM = 0.1
@@ -93,7 +93,7 @@ def read_dicom(path: Path, series: str | None = None) -> tuple[Volume, DicomSour
 
 def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
     """Read the slices of a series into a volume; see `read_dicom`. `name` starts the error messages."""
-    read = [frame for file in series.files for frame in _frames(file)]
+    read = list(_all_frames(series, name))
     frames = _without_copies(read, name)
     _check_alike(frames, name)
     frames, slices, grid = _arrange(frames, name)
@@ -104,6 +104,16 @@ def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
     _interpolate(data, missing, slices)
     notes = list(_notes(len(read) - len(frames), missing))
     return Volume(data, grid), _source(frames, slices, grid, notes)
+
+
+def _all_frames(series: Series, name: str) -> Iterator[_Frame]:
+    count = 0
+    for file in series.files:
+        for frame in _frames(file):
+            count += frame.pixels.size
+            if count > MAX_VOXELS:
+                raise InputError(f"{name}: expected at most {MAX_VOXELS} voxels; the series has more; separate the files")
+            yield frame
 
 
 def _frames(file: DicomFile) -> Iterator[_Frame]:
@@ -138,13 +148,17 @@ def _numbers(dataset: Dataset, keyword: str, count: int, name: str) -> tuple[flo
 
 def _pixels(dataset: Dataset, name: str) -> NDArray[np.float32]:
     """Rescaled intensities, (frames, rows, columns)."""
+    count = whole(dataset, "Rows", 0) * whole(dataset, "Columns", 0) * whole(dataset, "NumberOfFrames", 1)
+    if not 0 < count <= MAX_VOXELS:
+        raise InputError(f"{name}: expected an image of 1 to {MAX_VOXELS} voxels; the header says {count}; export it again")
     if attribute(dataset, "SamplesPerPixel", 1) != 1:
         raise InputError(f"{name}: expected one number a pixel; found colours; choose another series with --series")
     file_meta = getattr(dataset, "file_meta", Dataset())
     syntax = UID(str(attribute(file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2")))
     try:
         with quiet():
-            stored = np.atleast_3d(dataset.pixel_array) if dataset.get("Rows") == 1 else dataset.pixel_array
+            stored = dataset.pixel_array.reshape(-1, whole(dataset, "Rows", 0), whole(dataset, "Columns", 0))
+            return np.stack([_rescaled(frame, dataset, number) for number, frame in enumerate(stored)])
     except (RuntimeError, NotImplementedError) as error:
         raise InputError(
             f"{name}: expected pixels that can be decoded; no decoder for {syntax.name}; pip install cascade-spine[dicom], "
@@ -152,13 +166,12 @@ def _pixels(dataset: Dataset, name: str) -> NDArray[np.float32]:
         ) from error
     except DAMAGED as error:
         raise InputError(f"{name}: expected pixels; the file is truncated or damaged ({type(error).__name__}); export it again") from None
-    frames = stored if stored.ndim == 3 else stored[None]
-    return np.stack([_rescaled(frame, dataset, number) for number, frame in enumerate(frames)])
 
 
 def _rescaled(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[np.float32]:
     group = functional_group(dataset, number, "PixelValueTransformationSequence")
-    return np.asarray(apply_rescale(frame, dataset if group is None else group), dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(apply_rescale(frame, dataset if group is None else group), dtype=np.float32)
 
 
 def _without_copies(frames: Sequence[_Frame], name: str) -> list[_Frame]:
@@ -194,6 +207,8 @@ def _arrange(frames: list[_Frame], name: str) -> tuple[list[_Frame], list[int], 
     positions = np.array([frame.position for frame in frames])
     heights = positions @ normal
     smallest = float(np.median(np.diff(heights)))
+    if not _SAME_MM < smallest < np.inf:
+        raise InputError(f"{name}: expected slices one above the other; found several side by side; separate the files")
     count = round(float(heights[-1] - heights[0]) / smallest)
     step = (positions[-1] - positions[0]) / count
     slices = np.rint((heights - heights[0]) / (step @ normal)).astype(int)

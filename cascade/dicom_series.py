@@ -10,12 +10,14 @@ import contextlib
 import io
 import itertools
 import os
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -28,13 +30,20 @@ from cascade.recognise import recognise, recognise_content
 #: MR Image Storage, Enhanced MR Image Storage, Legacy Converted Enhanced MR Image Storage.
 MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 #: What pydicom raises on files that break the standard.
-DAMAGED = (InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, TypeError, KeyError, AttributeError, IndexError)
+DAMAGED = (
+    *(InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
+    *(ArithmeticError, AssertionError, MemoryError, NotImplementedError, RecursionError, struct.error, zlib.error),
+)
 #: Fewer slices than this are no scan.
 MIN_SLICES = 3
 #: A spin-echo image with at least this echo time is T2-weighted (lumbar protocols use 80 to 130 ms, T1 and PD under 40 ms).
 T2_ECHO_MS = 60.0
 _MIXED_DEG = 5.0
-_ZIP_LIMIT_BYTES = 8 << 30
+#: A zip is read into memory; so is what a deflated data set unpacks to.
+_UNPACKED_LIMIT_BYTES = 2 << 30
+#: bzip2 and LZMA in zips are not made by any DICOM software, and LZMA takes the memory that its header asks for.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName"),
     *("PatientID", "PatientName", "ImageType", "EchoTime", "InversionTime", "ScanningSequence", "ImageOrientationPatient"),
@@ -67,9 +76,9 @@ class DicomFile:
         InputError
             It is truncated or damaged.
         """
-        source = io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content
         try:
-            with quiet():
+            with io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb") as source, quiet():
+                _check_deflated(source)
                 return pydicom.dcmread(source, force=True, **options)
         except DAMAGED as error:
             raise InputError(
@@ -142,13 +151,25 @@ def find_series(path: Path) -> list[Series]:
     InputError
         There is no MR image, a file is damaged, or one series or folder mixes patients.
     """
-    groups: dict[str, list[tuple[DicomFile, Dataset]]] = {}
-    for file in _files(path):
-        header = file.read(stop_before_pixels=True, specific_tags=_TAGS)
-        if header.get("SOPClassUID") in MR_CLASSES:
-            groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
-    if not groups:
+    found = group_series(_files(path), MR_CLASSES)
+    if not found:
         raise InputError(f"{path}: expected DICOM MR images; found none")
+    return found
+
+
+def group_series(files: Iterable[DicomFile], classes: Sequence[str] | None = None) -> list[Series]:
+    """Group files into series, by study and number; those of other SOP classes than `classes` are left out.
+
+    Raises
+    ------
+    InputError
+        A file is damaged, or one series mixes patients.
+    """
+    groups: dict[str, list[tuple[DicomFile, Dataset]]] = {}
+    for file in files:
+        header = file.read(stop_before_pixels=True, specific_tags=_TAGS)
+        if classes is None or attribute(header, "SOPClassUID") in classes:
+            groups.setdefault(str(attribute(header, "SeriesInstanceUID", "")), []).append((file, header))
     found = [_describe(uid, members) for uid, members in groups.items()]
     return sorted(found, key=lambda series: (series.study_uid, series.number is None, series.number or 0, series.uid))
 
@@ -233,13 +254,23 @@ def attribute(dataset: Dataset, keyword: str, default: Any = None) -> Any:
     return default if value is None or value == "" else value
 
 
+def whole(dataset: Dataset, keyword: str, default: int) -> int:
+    """A whole number, or `default` where it is missing or none."""
+    try:
+        return int(attribute(dataset, keyword, default))
+    except DAMAGED:
+        return default
+
+
 def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | None:
     """One functional group of a frame of a multi-frame image: its own, or the shared one."""
     for groups, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         sequence = attribute(dataset, groups)
-        if sequence and index < len(sequence) and attribute(sequence[index], keyword):
-            item: Dataset = sequence[index][keyword].value[0]
-            return item
+        if not isinstance(sequence, Sequence) or not index < len(sequence) or not isinstance(sequence[index], Dataset):
+            continue
+        group = attribute(sequence[index], keyword)
+        if isinstance(group, Sequence) and group and isinstance(group[0], Dataset):
+            return group[0]
     return None
 
 
@@ -258,14 +289,31 @@ def _members(path: Path) -> Iterator[DicomFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in sorted(archive.infolist(), key=lambda e: e.filename) if not entry.is_dir()]
-            if sum(entry.file_size for entry in entries) > _ZIP_LIMIT_BYTES:
-                raise InputError(f"{path}: expected at most {_ZIP_LIMIT_BYTES >> 30} GiB inside a zip; it holds more; unpack it first")
+            if sum(entry.file_size for entry in entries) > _UNPACKED_LIMIT_BYTES:
+                raise InputError(f"{path}: expected at most {_UNPACKED_LIMIT_BYTES >> 30} GiB inside a zip; it holds more; unpack it first")
+            if any(entry.compress_type not in _ZIP_METHODS for entry in entries):
+                raise NotImplementedError
             for entry in entries:
-                content = archive.read(entry)
+                content = archive.read(entry)  # never more than its stated size
                 if recognise_content(content[:132]) == "dicom":
                     yield DicomFile(f"{path}/{entry.filename}", path, content)
-    except (zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, RuntimeError, *DAMAGED) as error:
         raise InputError(f"{path}: expected a plain zip; it is damaged or encrypted ({type(error).__name__}); unpack it first") from None
+
+
+def _check_deflated(source: BinaryIO) -> None:
+    """Raise MemoryError where a deflated data set unpacks to more than the limit: pydicom would unpack it at once."""
+    head = source.read(1024)
+    source.seek(0)
+    if _DEFLATED not in head:
+        return
+    source.seek(144 + int.from_bytes(head[140:144], "little"))
+    unpacker, unpacked = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while not unpacker.eof and (packed := unpacker.unconsumed_tail or source.read(1 << 16)):
+        unpacked += len(unpacker.decompress(packed, 1 << 20))
+        if unpacked > _UNPACKED_LIMIT_BYTES:
+            raise MemoryError
+    source.seek(0)
 
 
 def _describe(uid: str, members: Sequence[tuple[DicomFile, Dataset]]) -> Series:
@@ -282,9 +330,9 @@ def _describe(uid: str, members: Sequence[tuple[DicomFile, Dataset]]) -> Series:
         patient=patients.pop(),
         plane=_plane(headers),
         weighting="T2" if _is_t2(first) else "other",
-        slices=sum(int(attribute(header, "NumberOfFrames", 1)) for header in headers),
-        size=(int(attribute(first, "Columns", 0)), int(attribute(first, "Rows", 0))),
-        localiser=any("LOCALIZER" in map(str, attribute(header, "ImageType", ())) for header in headers),
+        slices=sum(whole(header, "NumberOfFrames", 1) for header in headers),
+        size=(whole(first, "Columns", 0), whole(first, "Rows", 0)),
+        localiser=any("LOCALIZER" in str(attribute(header, "ImageType", "")) for header in headers),
         files=tuple(file for file, _ in members),
     )
 
@@ -295,11 +343,12 @@ def _patient(header: Dataset) -> str:
 
 def _orientations(header: Dataset) -> Iterator[Any]:
     frames = attribute(header, "PerFrameFunctionalGroupsSequence")
-    for frame in range(len(frames) if frames else 1):
+    frames = frames if isinstance(frames, Sequence) else ()
+    for frame in range(len(frames) or 1):
         group = functional_group(header, frame, "PlaneOrientationSequence") if frames else header
         value = attribute(group, "ImageOrientationPatient") if group is not None else None
-        if value is not None and len(value) == 6:
-            yield np.asarray(value, dtype=float)
+        with contextlib.suppress(*DAMAGED):
+            yield np.asarray(value, dtype=float).reshape(6)
 
 
 def _plane(headers: Iterable[Dataset]) -> str:
@@ -308,7 +357,7 @@ def _plane(headers: Iterable[Dataset]) -> str:
         normals = np.array([np.cross(o[:3], o[3:]) for header in headers for o in _orientations(header)])
     except DAMAGED:
         return "unknown"
-    if not len(normals):
+    if not len(normals) or not np.isfinite(normals).all():
         return "unknown"
     if (np.abs(normals @ normals[0]) < np.cos(np.deg2rad(_MIXED_DEG))).any():
         return "mixed"
@@ -317,10 +366,10 @@ def _plane(headers: Iterable[Dataset]) -> str:
 
 def _is_t2(header: Dataset) -> bool:
     """T2-weighted by echo time; by the series' own name only where no echo time is given."""
-    if "IR" in attribute(header, "ScanningSequence", "") or attribute(header, "InversionTime"):
+    if "IR" in str(attribute(header, "ScanningSequence", "")) or attribute(header, "InversionTime"):
         return False
     group = functional_group(header, 0, "MREchoSequence")
     echo = attribute(group, "EffectiveEchoTime") if group is not None else attribute(header, "EchoTime")
-    if echo is not None:
+    with contextlib.suppress(*DAMAGED):
         return float(echo) >= T2_ECHO_MS
     return any("t2" in str(attribute(header, keyword, "")).lower() for keyword in ("SeriesDescription", "ProtocolName"))

@@ -5,6 +5,7 @@ Inputs are recognised by content, outputs by the suffix of their name.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from cascade.errors import InputError, OutputError
 from cascade.extras import extra
 from cascade.nifti import NiftiHeader, read_image, read_label_array, whole_numbers, write_labels
-from cascade.recognise import Kind, find_suffix, recognise
+from cascade.recognise import Kind, find_suffix, is_there, recognise
 from cascade.volume import Grid, LabelMap, Volume
 
 if TYPE_CHECKING:
@@ -161,9 +162,9 @@ def check_output(path: Path, scan: Path, *others: Path | None) -> None:
     """
     suffix = output_suffix(path)
     for output in (path, *others):
-        if output is not None and output.exists() and scan.exists() and output.samefile(scan):
+        if output is not None and is_there(output) and is_there(scan) and output.samefile(scan):
             raise OutputError(f"{output}: expected an output other than the input; the scan would be overwritten; choose another name")
-    if suffix == ".dcm" and scan.exists() and recognise(scan) not in ("dicom", "zip"):
+    if suffix == ".dcm" and is_there(scan) and recognise(scan) not in ("dicom", "zip"):
         raise OutputError(_NOT_DICOM.format(path=path))
 
 
@@ -185,11 +186,13 @@ _NOT_DICOM = (
 
 
 def _recognised(path: Path) -> Kind:
-    if not path.exists():
+    if not is_there(path):
         raise InputError(f"{path}: expected a file or folder; there is no such file")
     kind = recognise(path)
     if kind is None and find_suffix(path.name, (".nii", ".nii.gz")):
         return "nifti"
+    if kind is None and not os.access(path, os.R_OK):
+        raise InputError(f"{path}: expected a readable file; permission denied; change its permissions")
     if kind is None:
         raise InputError(f"{path}: expected NIfTI, DICOM, NRRD or MetaImage; its content is none of these")
     return kind

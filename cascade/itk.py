@@ -5,6 +5,11 @@ ITK's world is LPS+; it becomes RAS+ here.
 
 from __future__ import annotations
 
+import errno
+import gzip
+import math
+import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +18,12 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from cascade.errors import InputError
+from cascade.errors import InputError, OutputError
+from cascade.itk_headers import check_header, native_name
 from cascade.nifti import replacing
 from cascade.volume import Grid, LabelMap, Volume
 
+SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote the values of a file
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: ITK's reader by the name of the format; the suffix of a file is not asked.
 _READERS = {"nrrd": "NrrdImageIO", "metaimage": "MetaImageIO"}
@@ -49,16 +56,19 @@ def read_itk(path: Path, kind: str) -> tuple[Volume, tuple[tuple[str, str], ...]
 
 def read_itk_array(path: Path, kind: str) -> tuple[NDArray[Any], Grid]:
     """Read the numbers as they are stored; see `read_itk`."""
+    stated, name = check_header(path, kind), native_name(path)
     reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(_READERS[kind])
     try:
+        reader.SetFileName(name)
+        reader.SetImageIO(_READERS[kind])
         reader.ReadImageInformation()
         size, components = reader.GetSize(), reader.GetNumberOfComponents()
+        if math.prod(size) * components != stated:
+            raise RuntimeError("the header was understood otherwise")
         if components == 1 and len([n for n in size if n > 1]) == 3 and len(size) > 3:
             reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
         image = reader.Execute()
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         raise InputError(f"{path}: expected a {_NAMES[kind]} file; it is truncated, damaged or lacks its data file") from error
     if image.GetDimension() != 3 or components != 1:
         raise InputError(f"{path}: expected one 3-D volume; found size {size} with {components} numbers a voxel; extract one volume first")
@@ -91,7 +101,22 @@ def write_itk(labels: LabelMap, path: Path, suffix: str, entries: Mapping[str, s
     for key, value in (entries or {}).items():
         image.SetMetaData(key, value)
     with replacing(path, suffix) as temporary:
-        SimpleITK.WriteImage(image, str(temporary), useCompression=True)
+        try:
+            SimpleITK.WriteImage(image, native_name(temporary), useCompression=True)
+        except (InputError, RuntimeError) as error:
+            raise OutputError(f"{path}: expected room here, and a path of UTF-8 text; cannot write; choose another output") from error
+        _check_written(temporary, labels)
+
+
+def _check_written(path: Path, labels: LabelMap) -> None:
+    """Raise OSError where the disk is full: ITK does not look whether its last bytes were written."""
+    mark, unpack = (b"\n\n", gzip.decompress) if path.suffix == ".nrrd" else (b"ElementDataFile = LOCAL\n", zlib.decompress)
+    try:
+        data = unpack(path.read_bytes().partition(mark)[2])
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        data = b""
+    if data != labels.data.T.tobytes():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 _NAMES = {"nrrd": "NRRD", "metaimage": "MetaImage"}

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gzip
 import json
+import math
 import os
 import tempfile
 import zlib
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -22,12 +23,13 @@ from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.nifti1 import Nifti1Extension, Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Image
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError, SchemeError
 from cascade.labels import PARTLY, LabelScheme, get_scheme
 from cascade.recognise import recognise_content
-from cascade.volume import Grid, LabelMap, Volume
+from cascade.volume import MAX_VOXELS, Grid, LabelMap, Volume
 
 SUFFIXES = (".nii", ".nii.gz")
 #: sform and qform that differ by more than this anywhere in the field of view are reported.
@@ -37,6 +39,13 @@ _COMMENT = 6
 _CANNOT_WRITE = "{path}: cannot write here ({why}); choose another output"
 #: Temporary files that wait for the end of `together`, and what they will be called.
 _waiting: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
+#: No byte of deflate holds more than this many.
+DEFLATE_RATIO = 1032
+#: Header and extensions together.
+_MAX_HEADER_BYTES = 1 << 24
+_GZIP = b"\x1f\x8b"
+#: What nibabel raises on files that are damaged.
+_UNREADABLE = (ValueError, OSError, EOFError, zlib.error, ArithmeticError, LookupError, TypeError, MemoryError, WrapStructError)
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,10 @@ def read_image(path: Path) -> tuple[Volume, NiftiHeader]:
         The file is missing, not a NIfTI, truncated, not one 3-D scalar image, or has an unusable affine.
     """
     image = _open(path)
-    data = _scalar_data(image, path)
-    grid = _grid(image, data.shape, path)
-    return Volume(np.asarray(data, dtype=np.float32), grid), NiftiHeader(image.header, _form_notes(image))
+    grid = _grid(image, path)
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = np.asarray(_data(image, grid.shape, path), dtype=np.float32)
+    return Volume(data, grid), NiftiHeader(image.header, _form_notes(image))
 
 
 def read_label_array(path: Path) -> tuple[NDArray[Any], Grid]:
@@ -82,8 +92,8 @@ def read_label_array(path: Path) -> tuple[NDArray[Any], Grid]:
         As for `read_image`, or a value is not a whole number from 0 to 65535.
     """
     image = _open(path)
-    data = _scalar_data(image, path)
-    return whole_numbers(data, path), _grid(image, data.shape, path)
+    grid = _grid(image, path)
+    return whole_numbers(_data(image, grid.shape, path), path), grid
 
 
 def whole_numbers(data: NDArray[Any], path: Path) -> NDArray[np.uint16]:
@@ -169,8 +179,8 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix or path.suffix, dir=path.parent)
-        os.close(handle)
         temporary = Path(name)
+        os.close(handle)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         if (waiting := _waiting.get()) is None:
@@ -178,7 +188,7 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         else:
             waiting[temporary], temporary = path, None
     except OSError as error:
-        raise OutputError(_CANNOT_WRITE.format(path=path, why=error.strerror or error)) from error
+        raise OutputError(_CANNOT_WRITE.format(path=path, why=error.strerror or _first_line(error))) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -215,12 +225,14 @@ def _umask() -> int:
 
 
 def _open(path: Path) -> Nifti1Image:
+    """Open a file of which nothing has been believed yet."""
     if not path.is_file():
         raise InputError(f"{path}: expected a file; {'it is a folder' if path.is_dir() else 'there is no such file'}")
     try:
         with LoggingOutputSuppressor():
+            _check_extensions(path)
             image = _load(path)
-    except (ImageFileError, HeaderDataError, ValueError, OSError, EOFError, zlib.error) as error:
+    except (*_UNREADABLE, ImageFileError, HeaderDataError) as error:
         raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it cannot be read as one ({_first_line(error)})") from error
     if not isinstance(image, Nifti1Image):
         raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it is {type(image).__name__}")
@@ -228,20 +240,67 @@ def _open(path: Path) -> Nifti1Image:
 
 
 def _load(path: Path) -> Any:
-    """Load by name, or by content where the name does not fit it."""
+    """Load by name, or by content where the name does not fit it; without a memory map, which is a crash if the file shrinks."""
     try:
-        return nib.load(path)
+        return nib.load(path, mmap=False)
     except ImageFileError:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        if recognise_content(content) != "nifti":
+        if _head_kind(path) is None:
             raise
-        kind = Nifti2Image if content[4:8] == b"n+2\0" else Nifti1Image
-        return kind.from_bytes(content)
+        kind = _class_of(path)
+        with _stream(path) as stream:
+            header = _raw_header(stream, kind)
+            count = math.prod(header.get_data_shape())
+            if count > MAX_VOXELS:
+                raise ValueError(f"{count} voxels are more than the {MAX_VOXELS} that a scan may have") from None
+            stream.seek(0)
+            return kind.from_bytes(stream.read(_MAX_HEADER_BYTES + count * header.get_data_dtype().itemsize))
 
 
-def _scalar_data(image: Nifti1Image, path: Path) -> NDArray[Any]:
+def _stream(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked as they are read."""
+    with path.open("rb") as raw:
+        is_zipped = raw.read(2) == _GZIP
+    return cast(IO[bytes], gzip.open(path)) if is_zipped else path.open("rb")
+
+
+def _head_kind(path: Path) -> bytes | None:
+    """Where the magic of NIfTI-1 or 2 stands, what it is."""
+    with _stream(path) as stream:
+        head = stream.read(348)
+    if recognise_content(head) != "nifti":
+        return None
+    return head[4:8] if head[4:8] in (b"n+2\0", b"ni2\0") else head[344:348]
+
+
+def _class_of(path: Path) -> type[Nifti1Image]:
+    return Nifti2Image if (_head_kind(path) or b"").startswith((b"n+2", b"ni2")) else Nifti1Image
+
+
+def _raw_header(stream: IO[bytes], kind: type[Nifti1Image]) -> Nifti1Header:
+    """The header's fields as they stand, without its extensions."""
+    return kind.header_class(stream.read(kind.header_class.template_dtype.itemsize), check=False)
+
+
+def _check_extensions(path: Path) -> None:
+    """Walk the header's extensions by their stated lengths, which nibabel would read whatever they say."""
+    if _head_kind(path) is None:
+        return
+    with _stream(path) as stream:
+        header = _raw_header(stream, _class_of(path))
+        place, end = stream.tell() + 4, float(header["vox_offset"])
+        if not end <= _MAX_HEADER_BYTES:
+            raise ValueError("the voxels are said to start far behind the header")
+        if stream.read(4)[:1] in (b"", b"\0"):
+            return
+        while place + 16 <= end:
+            length = int.from_bytes(stream.read(4), "little" if header.endianness == "<" else "big", signed=True)
+            if not 16 <= length <= end - place:
+                raise ValueError("a header extension has an impossible length")
+            place += length
+            stream.read(length - 4)
+
+
+def _shape(image: Nifti1Image, path: Path) -> tuple[int, ...]:
     shape = image.shape
     if len(shape) > 3 and all(n == 1 for n in shape[3:]):
         shape = shape[:3]
@@ -250,28 +309,38 @@ def _scalar_data(image: Nifti1Image, path: Path) -> NDArray[Any]:
         raise InputError(f"{path}: expected one 3-D volume; it has {found} (shape {image.shape}); extract one volume first")
     if image.get_data_dtype().fields is not None or np.issubdtype(image.get_data_dtype(), np.complexfloating):
         raise InputError(f"{path}: expected one number a voxel; it holds colours or complex values; convert it to grey first")
+    return shape
+
+
+def _data(image: Nifti1Image, shape: tuple[int, ...], path: Path) -> NDArray[Any]:
+    """The voxels, unless the file is too short to hold them all: nothing is allocated on a header's word alone."""
+    needed = math.prod(shape) * image.get_data_dtype().itemsize
+    with path.open("rb") as raw:
+        ratio = DEFLATE_RATIO if raw.read(2) == _GZIP else 1
     try:
-        return np.asanyarray(image.dataobj).reshape(shape)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"{path}: expected {np.prod(shape)} voxels; the file is truncated or damaged ({_first_line(error)})") from error
+        if path.stat().st_size * ratio < needed:
+            raise ValueError("the file is too short")
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asanyarray(image.dataobj).reshape(shape)
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: expected {math.prod(shape)} voxels; the file is truncated or damaged ({_first_line(error)})") from error
 
 
-def _grid(image: Nifti1Image, shape: tuple[int, ...], path: Path) -> Grid:
-    zooms = _stated_spacing(image, path)
+def _grid(image: Nifti1Image, path: Path) -> Grid:
+    shape = _shape(image, path)
+    zooms = _stated_spacing(path)
     if not np.isfinite(zooms).all() or (zooms <= 0).any():
         raise InputError(f"{path}: expected a positive voxel spacing; the header says {zooms.tolist()} mm")
     try:
         return Grid((shape[0], shape[1], shape[2]), image.affine)
     except InputError as error:
-        raise InputError(f"{path}: {error}; correct the header's sform or qform") from None
+        raise InputError(f"{path}: {error}; correct the header") from None
 
 
-def _stated_spacing(image: Nifti1Image, path: Path) -> NDArray[np.float64]:
+def _stated_spacing(path: Path) -> NDArray[np.float64]:
     """Return the spacing as it is in the file: nibabel mends zero and negative values when it loads a header."""
-    with path.open("rb") as raw:
-        is_zipped = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if is_zipped else path.open("rb") as stream:
-        header = type(image.header).from_fileobj(stream, check=False)
+    with _stream(path) as stream:
+        header = _raw_header(stream, _class_of(path))
     return np.asarray(header["pixdim"][1:4], dtype=float)
 
 

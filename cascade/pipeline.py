@@ -26,6 +26,8 @@ from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap, Volume
 
 MIN_VOXELS, FEW_SLICES = 5, 8
+#: A whole body, and the bore of a scanner along it: what lies beyond is an error in the header, and hours of work.
+MAX_EXTENT_MM, MAX_EXTENT_MM3 = 2500.0, 1e9
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,10 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     notices = [Notice(code, None, text) for code, text in (source.notes if source else ())]
     if min(scan.grid.shape) < MIN_VOXELS:
         raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
+    extent_mm = np.multiply(scan.grid.shape, scan.grid.spacing_mm)
+    if extent_mm.max() > MAX_EXTENT_MM or extent_mm.prod() > MAX_EXTENT_MM3:
+        found = " x ".join(f"{length:.4g}" for length in extent_mm)
+        raise InputError(f"{name}: expected the field of view of a scanner; found {found} mm; correct the header's voxel spacing")
     if min(scan.grid.shape) <= FEW_SLICES:
         notices.append(Notice("few-slices", None, f"only {min(scan.grid.shape)} slices; the outer parts of the spine are not in view"))
     finite = np.isfinite(scan.data)
@@ -203,6 +209,8 @@ def _naming_the_file(image: str | os.PathLike[str] | Volume) -> Iterator[None]:
     name = "image" if isinstance(image, Volume) else os.fspath(image)
     try:
         yield
+    except MemoryError as error:
+        raise InputError(f"{name}: expected a scan that fits into memory with its results; it does not; cut or resample it") from error
     except (InputError, NumberingError) as error:
         if str(error).startswith(f"{name}:"):
             raise

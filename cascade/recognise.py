@@ -18,7 +18,17 @@ _NIFTI_MAGIC = ((slice(344, 348), (b"n+1\0", b"ni1\0")), (slice(4, 8), (b"n+2\0"
 
 def recognise(path: Path) -> Kind | None:
     """Tell the format of a file; None if it is none of ours, or cannot be read. A folder is ``"dicom"``."""
+    if not is_there(path):
+        return None
     return "dicom" if path.is_dir() else recognise_content(_head(path))
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a path leads to a file or folder: a pipe or device is neither, and a name may be one that cannot be."""
+    try:
+        return path.is_file() or path.is_dir()
+    except OSError:
+        return False
 
 
 def recognise_content(head: bytes) -> Kind | None:

@@ -6,6 +6,7 @@ Other conventions are converted where files are read and written, never here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,9 @@ from cascade.labels import LabelScheme, get_scheme
 Shape = tuple[int, int, int]
 FloatArray = NDArray[np.floating[Any]]
 T = TypeVar("T", bound=np.generic)
+
+#: No scan has more voxels (1024 x 1024 x 512, 2 GiB as float32); a header that says so is damaged, or meant to do harm.
+MAX_VOXELS = 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,8 @@ class Grid:
         shape = tuple(int(n) for n in self.shape)
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"expected a shape of three positive lengths, got {shape}")
+        if math.prod(shape) > MAX_VOXELS:
+            raise InputError(f"expected at most {MAX_VOXELS} voxels, got {' x '.join(map(str, shape))}")
         if affine.shape != (4, 4) or not np.isfinite(affine).all():
             raise InputError("expected a finite 4 x 4 affine")
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -101,7 +107,7 @@ class Grid:
     def with_spacing(self, spacing_mm: Sequence[float]) -> Grid:
         """Cover the same field of view, corner to corner, with another voxel spacing (rounded up to whole voxels)."""
         zoom = np.asarray(spacing_mm, dtype=float) / self.spacing_mm
-        shape = np.maximum(1, np.ceil(np.asarray(self.shape) / zoom - 1e-3).astype(int))
+        shape = np.clip(np.ceil(np.asarray(self.shape) / zoom - 1e-3), 1, MAX_VOXELS + 1).astype(int)
         affine = self.vox2world.copy()
         affine[:3, :3] = self.vox2world[:3, :3] * zoom
         affine[:3, 3] = self.to_world((np.asarray(self.shape) - 1) / 2) - affine[:3, :3] @ ((shape - 1) / 2)

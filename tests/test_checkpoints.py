@@ -19,7 +19,13 @@ STAGE = "stage1_spine"
 
 @pytest.fixture
 def spec() -> StageSpec:
-    return tiny_spec(STAGE, ("background", "column"), (4.0, 2.0, 2.0), naming={"a": 1}, training={"steps_done": 7})
+    return tiny_spec(
+        STAGE,
+        ("background", "column"),
+        (4.0, 2.0, 2.0),
+        naming={"shape_model": {"mean": [1.5, 30], "covariance": [[2, 1], [1, 9.5]]}},
+        training={"steps_done": 7},
+    )
 
 
 @pytest.fixture

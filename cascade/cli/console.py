@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cascade.errors import CascadeError
 
 DONE, FAILED, USAGE = 0, 1, 2
+#: As shells report a process that SIGTERM ended.
+STOPPED = 128 + signal.SIGTERM
 
 
 def say(text: str) -> None:
@@ -35,15 +41,31 @@ def positive(text: str) -> int:
 
 
 def run(command: Callable[[], int]) -> int:
-    """Call `command`; turn errors that are not bugs into one line and an exit status."""
+    """Call `command`; turn errors that are not bugs into one line and an exit status, and SIGTERM into an orderly end."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file name need not be text
     try:
-        return command()
+        with _ending_orderly():
+            return command()
     except CascadeError as problem:
         error(problem)
         return FAILED
     except KeyboardInterrupt:
         say("cascade: stopped")
         return 130
+
+
+@contextlib.contextmanager
+def _ending_orderly() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _one_line(text: str) -> str:

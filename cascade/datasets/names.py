@@ -211,7 +211,7 @@ def read_mapping(path: Path) -> StructureMap:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             rows = [row for row in csv.reader(stream, delimiter="\t") if row and not row[0].startswith("#")]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a mapping file; it cannot be read ({error}); check --mapping") from error
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     if header not in (["tag", "structure"], ["file", "structure"]):
@@ -231,6 +231,6 @@ def _pair(row: list[str], path: Path) -> tuple[str, str]:
 
 
 def _tag(text: str, path: Path) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or len(text) > 9 or int(text) == 0:
         raise InputError(f"{path}: expected tags that are whole numbers above 0; found {text!r}")
     return int(text)

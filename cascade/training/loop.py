@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
+import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -63,8 +65,10 @@ class Run:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
+        content = io.BytesIO()  # torch's own writing ends in a RuntimeError where the disk is full
+        torch.save(state, content)
         with replacing(path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def load(self, path: Path) -> None:
         """Take up the state that `save` wrote.
@@ -132,12 +136,13 @@ def train(
     OutputError
         `out` cannot be written.
     """
-    _make_folder(out)
+    with _writing_to(out):  # said before anything is computed
+        pass
     run = Run.start(recipe, device, init)
     if resume and (out / "state.pt").is_file():
         run.load(out / "state.pt")
     started = saved = time.monotonic()
-    with _Log(out / "log.csv", steps_done=run.step) as log:
+    with _writing_to(out), _Log(out / "log.csv", steps_done=run.step) as log:
         while run.step < recipe.steps and time.monotonic() - started < max_seconds:
             loss = _step(run, recipe, *draw_batch(examples, recipe, run.step))
             log.add(run.step, loss)
@@ -149,9 +154,11 @@ def train(
     return _store(run, recipe, examples, out)
 
 
-def _make_folder(folder: Path) -> None:
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise OutputError(f"{folder}: cannot write here ({error.strerror or error}); choose another output") from error
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cascade.checkpoints import StageSpec
+from cascade import schema
+from cascade.checkpoints import FORMAT, MAX_PATCH_VOXELS, StageSpec, check_spec
 from cascade.errors import InputError
 from cascade.training.augmentation import Augmentation
 
@@ -70,13 +71,13 @@ class Recipe:
             The file is missing or not a recipe.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            spec = StageSpec.from_json(json.dumps(content.pop("spec")), str(path))
-            patches = tuple(PatchChoice(tuple(p["shape"]), p["batch"]) for p in content.pop("patches"))
-            augmentation = Augmentation(**content.pop("augmentation", {}))
-            legs = tuple(content.pop("legs", ()))
-            recipe = cls(spec=spec, patches=patches, augmentation=augmentation, legs=legs, **content)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            content = schema.load(schema.read_text(path))
+            if not isinstance(content.get("spec"), dict) or content["spec"].pop("format", None) != FORMAT:
+                raise ValueError(f"spec: expected a StageSpec of format {FORMAT}")
+            recipe = schema.build(cls, content)
+            check_spec(recipe.spec)
+            _check(recipe)
+        except (OSError, ValueError) as error:
             raise InputError(f"{path}: expected a training recipe in JSON ({error}); start from the one in the package") from error
         return dataclasses.replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
 
@@ -85,3 +86,28 @@ class Recipe:
         content = dataclasses.asdict(self)
         del content["spec"]
         return content
+
+
+def _check(recipe: Recipe) -> None:
+    """Raise ValueError where a value of a recipe is out of its range; that of the spec is checked by itself."""
+    how = dataclasses.asdict(recipe.augmentation)
+    for name, good, expected in (
+        ("steps", 1 <= recipe.steps <= 10**8, "1 to 100,000,000"),
+        ("patches", recipe.patches, "at least one"),
+        (
+            "patches",
+            all(min(p.shape) >= 1 and math.prod(p.shape) <= MAX_PATCH_VOXELS for p in recipe.patches),
+            f"up to {MAX_PATCH_VOXELS} voxels",
+        ),
+        ("patches", all(1 <= p.batch <= 64 for p in recipe.patches), "batches of 1 to 64"),
+        ("learning_rate", 0 < recipe.learning_rate <= 1, "0 to 1"),
+        ("weight_decay", 0 <= recipe.weight_decay <= 1, "0 to 1"),
+        ("ema", 0 <= recipe.ema < 1, "0 to below 1"),
+        ("jitter_mm", 0 <= recipe.jitter_mm <= 1000, "0 to 1000"),
+        ("seed", 0 <= recipe.seed < 2**32, "0 to below 2^32"),
+        ("augmentation", all(0 <= p <= 1 for n, p in how.items() if n.endswith("_probability")), "probabilities from 0 to 1"),
+        ("augmentation.scale", 1 <= recipe.augmentation.scale <= 4, "1 to 4"),
+        ("augmentation", all(0 <= x <= 180 for x in how.values()), "values from 0 to 180"),
+    ):
+        if not good:
+            raise ValueError(f"{name}: expected {expected}")
