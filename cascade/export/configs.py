@@ -29,7 +29,7 @@ def configs(kind: BundleKind, specs: Mapping[str, StageSpec]) -> dict[str, Confi
 
 def _head(output: str) -> Config:
     return {
-        "imports": ["$import cascade.bundle"],
+        "imports": ["$from cascade import bundle"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/scans'",
         "output_dir": f"$@bundle_root + '/{output}'",
@@ -44,7 +44,7 @@ def _network(spec: StageSpec, model: str) -> Config:
     return {
         f"{prefix}network_def": {"_target_": f"monai.networks.nets.{spec.network}", **spec.network_arguments},
         f"{prefix}network": f"$@{prefix}network_def.to(@device)",
-        f"{prefix}spec": f"$cascade.bundle.read_spec(@ckpt_dir + '/{model}.json')",
+        f"{prefix}spec": f"$bundle.read_spec(@ckpt_dir + '/{model}.json')",
     }
 
 
@@ -57,11 +57,11 @@ def _networks(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
 
 def _load(model: str) -> str:
     network = "network" if model == "model" else f"{model}_network"
-    return f"$cascade.bundle.load_weights(@{network}, @ckpt_dir + '/{model}.pt')"
+    return f"$bundle.load_weights(@{network}, @ckpt_dir + '/{model}.pt')"
 
 
 def _inference(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
-    data = "$cascade.bundle.list_scans(@dataset_dir, @output_dir)"
+    data = "$bundle.list_scans(@dataset_dir, @output_dir)"
     return {
         **_head("eval"),
         "output_ext": ".nii.gz",
@@ -105,7 +105,7 @@ def _evaluate(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
         "output_ext": "@output_ext",
     }
     arguments = levels if kind.scorer == "ScoreLevels" else classes
-    labelled = "$cascade.bundle.list_labelled(@dataset_dir, @split, @label_scheme)"
+    labelled = "$bundle.list_labelled(@dataset_dir, @split, @label_scheme)"
     return {
         **_inference(kind, specs),
         "dataset_dir": "$@bundle_root + '/cases'",
@@ -129,9 +129,9 @@ def _train(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
         "learning_rate": None,
         "resume": False,
         **_network(specs[kind.stage], "model"),
-        "recipe": "$cascade.bundle.training_recipe(@spec, @recipe_file, @learning_rate)",
+        "recipe": "$bundle.training_recipe(@spec, @recipe_file, @learning_rate)",
         "train": {
-            "dataset": "$cascade.bundle.training_examples(@dataset_dir, @recipe, @split, @label_scheme)",
+            "dataset": "$bundle.training_examples(@dataset_dir, @recipe, @split, @label_scheme)",
             "inferer": {"_target_": "SimpleInferer", "_desc_": "how the trainer applies the network: to whole patches"},
             "trainer": {
                 "_target_": "cascade.bundle.Trainer",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BundleKind:
     """One of the bundles.
 
