@@ -94,7 +94,7 @@ def recipes(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     folder, paths = tmp_path_factory.mktemp("recipes"), {}
     for kind in KINDS:
         spec = json.loads(load_checkpoint(kind.stage, oracle_weights).spec.to_json())
-        content = {"steps": 2, "patches": [{"shape": [8, 16, 16], "batch": 1}], "learning_rate": 0.01, "spec": spec}
+        content = {"steps": 2, "patches": [{"shape": [8, 16, 16], "batch": 1}], "learning_rate": 0.5, "spec": spec}
         paths[kind.name] = folder / f"{kind.name}.json"
         paths[kind.name].write_text(json.dumps(content), encoding="utf-8")
     return paths

@@ -12,6 +12,9 @@ from cascade.checkpoints import Checkpoint, StageSpec
 from cascade.errors import CheckpointError
 from cascade.nifti import replacing
 
+#: What torch raises for files that are missing, truncated, something else, or of another network.
+_NOT_WEIGHTS = (OSError, EOFError, RuntimeError, UnpicklingError, ValueError, LookupError, TypeError, AttributeError)
+
 
 def save_weights(checkpoint: Checkpoint, path: Path) -> None:
     """Write the state_dict to `path` (``.pt``) and the StageSpec beside it (``.json``)."""
@@ -31,7 +34,7 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     """
     try:
         network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-    except (OSError, RuntimeError, EOFError, UnpicklingError, TypeError, AttributeError) as error:
+    except _NOT_WEIGHTS as error:
         raise CheckpointError(f"{path}: expected the state_dict of {type(network).__name__} ({error}); export the bundle again") from error
     network.eval()
 

@@ -80,7 +80,7 @@ def write_torchscript(checkpoint: Checkpoint, path: Path, files: Mapping[str, by
     """
     from monai.data.torchscript_utils import save_net_with_metadata
 
-    with _torch_says_it_is_old(), replacing(path, ".ts") as temporary:
+    with _without_torchs_notes(), replacing(path, ".ts") as temporary:
         save_net_with_metadata(
             torch.jit.script(checkpoint.network),
             str(temporary),
@@ -105,7 +105,7 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
     with extra("onnx", str(path)):
         import onnx
     image = torch.zeros(1, 1, *patch_shape_for((1, 1, 1), checkpoint.spec))
-    with _torch_says_it_is_old(), replacing(path, ".onnx") as temporary:
+    with _without_torchs_notes(), replacing(path, ".onnx") as temporary:
         torch.onnx.export(
             checkpoint.network,
             (image,),
@@ -134,7 +134,7 @@ def onnx_runner(path: Path, threads: int = 0) -> Runner:
 
 def torchscript_runner(path: Path) -> Runner:
     """Load a TorchScript file on the CPU."""
-    with _torch_says_it_is_old():
+    with _without_torchs_notes():
         return torch_runner(torch.jit.load(str(path), map_location="cpu"))
 
 
@@ -182,9 +182,13 @@ def compare(checkpoint: Checkpoint, run: Runner, path: Path) -> float:
 
 
 @contextmanager
-def _torch_says_it_is_old() -> Iterator[None]:
-    """Keep torch's notes that TorchScript, and the ONNX exporter built on it, have successors from those who use `cascade`."""
+def _without_torchs_notes() -> Iterator[None]:
+    """Keep torch's notes on TorchScript, and on the ONNX exporter built on it, from those who use `cascade`.
+
+    They say that both have successors, and that checks of sizes are traced once: `compare` tries the sizes.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         warnings.filterwarnings("ignore", message="ONNX export mode is set to TrainingMode.EVAL, but operator 'instance_norm'")
         yield

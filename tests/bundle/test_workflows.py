@@ -125,7 +125,7 @@ def test_evaluation_scores_an_oracle_high(bundles: Path, labelled: Path, tmp_pat
     dice = {row.get("class") or row["structure"]: float(row["dice"]) for row in rows}
     expected = {SPINE: {"column"}, LEVELS: {"body", "disc", "sacrum"}, CASCADE: {"L1", "L5", "L1-L2", "L4-L5"}}[kind]  # type: ignore[index]
     assert expected <= set(dice)
-    assert min(dice[name] for name in expected) > 0.75
+    assert min(dice[name] for name in expected) > 0.7
 
 
 def test_a_case_without_a_prediction_counts_as_empty(bundles: Path, labelled: Path, tmp_path: Path) -> None:

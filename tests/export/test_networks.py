@@ -98,7 +98,7 @@ def test_the_spec_travels_inside_the_files(checkpoint: Checkpoint, tmp_path: Pat
     properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "network.onnx").metadata_props}
     assert StageSpec.from_json(properties["cascade_spec"]) == checkpoint.spec
     write_ts(checkpoint, tmp_path / "network.ts")
-    with networks._torch_says_it_is_old():
+    with networks._without_torchs_notes():
         _, _, files = load_net_with_metadata(str(tmp_path / "network.ts"), more_extra_files=["spec.json"])
     assert StageSpec.from_json(files["spec.json"].decode()) == checkpoint.spec
 
