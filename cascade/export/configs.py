@@ -29,7 +29,7 @@ def configs(kind: BundleKind, specs: Mapping[str, StageSpec]) -> dict[str, Confi
 
 def _head(output: str) -> Config:
     return {
-        "imports": ["$from cascade import bundle"],
+        "imports": ["$import cascade.bundle as bundle"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/scans'",
         "output_dir": f"$@bundle_root + '/{output}'",

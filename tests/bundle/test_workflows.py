@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import cascade
 from cascade.bundle import Evaluator, list_labelled, list_scans, load_weights, read_spec
 from cascade.checkpoints import load_checkpoint
 from cascade.cli.segment import main as segment_command
@@ -48,6 +52,16 @@ def test_the_workflow_writes_the_bytes_that_cascade_segment_writes(
     assert bundle.read_bytes() == command.read_bytes()
     record = json.loads(bundle.with_name("a.json").read_text(encoding="utf-8"))
     assert [level["name"] for level in record["levels"]][-1] == "L5"
+
+
+def test_the_command_line_runs_a_bundle_from_its_own_folder(bundles: Path, scans: Path, tmp_path: Path) -> None:
+    options = ["--config_file", "configs/inference.json", "--dataset_dir", str(scans), "--output_dir", str(tmp_path), "--device", "cpu"]
+    command = [sys.executable, "-m", "monai.bundle", "run", *options]
+    environment = os.environ | {"PYTHONPATH": str(Path(cascade.__file__).parents[1])}
+    done = subprocess.run(command, cwd=bundles / SPINE.name, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in sorted((tmp_path / "sub").iterdir())] == ["a_spine_seg.json", "a_spine_seg.nii.gz"]
+    assert "INFO cascade.bundle.engine: 1 of 1: " in done.stderr
 
 
 def test_another_scheme_can_be_asked_for(bundles: Path, scans: Path, result: Segmentation, tmp_path: Path) -> None:
