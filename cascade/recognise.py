@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ Kind = Literal["nifti", "nrrd", "metaimage", "dicom", "zip"]
 
 #: Suffixes that the name of a scan loses when an output is named after it; longer ones first.
 SCAN_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".zip")
+#: Endings by which a file's name says that it holds labels.
+_ENDINGS_OF_LABELS = ("_labels", "_seg", "_mask", "_dseg", "_levels")
 _SNIFFED_BYTES = 4096
 #: Where NIfTI-1 and NIfTI-2 have their magic, and what it is.
 _NIFTI_MAGIC = ((slice(344, 348), (b"n+1\0", b"ni1\0")), (slice(4, 8), (b"n+2\0", b"ni2\0")))
@@ -42,6 +45,26 @@ def recognise_content(head: bytes) -> Kind | None:
     if b"NDims" in head and b"ElementDataFile" in head:
         return "metaimage"
     return "dicom" if head[128:132] == b"DICM" or _is_data_set(head) else None
+
+
+def find_scans(folder: Path, leave_out: Path) -> Iterator[tuple[Path, Kind]]:
+    """Find the files in a folder, searched recursively, that are scans by content or by name; labels and earlier outputs are skipped.
+
+    Parameters
+    ----------
+    folder : Path
+    leave_out : Path
+        Folder that outputs go to.
+    """
+    outputs = leave_out.resolve()
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file() or file.name.startswith(".") or outputs in (file.resolve(), *file.resolve().parents):
+            continue
+        if stem(file.name).lower().endswith(_ENDINGS_OF_LABELS) or find_suffix(file.name) == ".seg.nrrd":
+            continue
+        kind = recognise(file) or ("nifti" if find_suffix(file.name, (".nii.gz", ".nii")) else None)
+        if kind:
+            yield file, kind
 
 
 def find_suffix(name: str, suffixes: tuple[str, ...] = SCAN_SUFFIXES) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from cascade.nifti import write_labels, write_volume
 from cascade.volume import LabelMap, Volume
 from tests import synthetic
 
@@ -54,3 +56,45 @@ def blind_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("blind")
     synthetic.save_oracles(folder, blind=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def scans(coded: tuple[Volume, LabelMap], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one coded scan, ``sub/a.nii.gz``, stored from behind."""
+    folder = tmp_path_factory.mktemp("scans")
+    write_volume(coded[0].reoriented("PIR"), folder / "sub" / "a.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labelled(coded: tuple[Volume, LabelMap], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one coded scan and its labels (scheme VERSE): ``a_image.nii.gz``, ``a_labels.nii.gz``."""
+    folder = tmp_path_factory.mktemp("labelled")
+    write_volume(coded[0], folder / "a_image.nii.gz")
+    write_labels(coded[1], folder / "a_labels.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundles(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three MONAI bundles of the oracles."""
+    from cascade.export.bundles import export_bundles
+
+    folder = tmp_path_factory.mktemp("bundles")
+    assert len(list(export_bundles(folder, oracle_weights))) == 3
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipes(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Training recipes of a few small patches, by bundle."""
+    from cascade.checkpoints import load_checkpoint
+    from cascade.export.kinds import KINDS
+
+    folder, paths = tmp_path_factory.mktemp("recipes"), {}
+    for kind in KINDS:
+        spec = json.loads(load_checkpoint(kind.stage, oracle_weights).spec.to_json())
+        content = {"steps": 2, "patches": [{"shape": [8, 16, 16], "batch": 1}], "learning_rate": 0.5, "spec": spec}
+        paths[kind.name] = folder / f"{kind.name}.json"
+        paths[kind.name].write_text(json.dumps(content), encoding="utf-8")
+    return paths

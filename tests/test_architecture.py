@@ -34,6 +34,8 @@ FLOORS = (
     {"stage1_spine", "stage2_levels", "postproc"},
     {"segmentation"},
     {"pipeline", "report"},
+    {"bundle"},
+    {"export"},
     {"cli"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -117,7 +119,11 @@ def test_a_room_never_imports_what_it_must_not_know(room: str) -> None:
 
 
 def test_only_training_is_imported_by_the_stages_training_parts() -> None:
-    wrong = [(n, t) for n, t in EDGES if target_room(t) == "training" and not is_training_part(n) and room_of(n) not in ("cli", "datasets")]
+    wrong = [
+        (n, t)
+        for n, t in EDGES
+        if target_room(t) == "training" and not is_training_part(n) and room_of(n) not in ("cli", "datasets", "bundle")
+    ]
     assert not wrong
 
 
@@ -184,7 +190,7 @@ def test_the_types_are_there_without_torch() -> None:
     assert loaded.strip() == "False False"
 
 
-@pytest.mark.parametrize("command", ["segment", "train"])
+@pytest.mark.parametrize("command", ["segment", "train", "export"])
 def test_help_needs_less_than_half_a_second_and_none_of_the_heavy_packages(command: str) -> None:
     code = f"""
 import contextlib, io, sys, time

@@ -72,3 +72,9 @@ def test_the_wheel_installs_the_commands(wheel: zipfile.ZipFile) -> None:
     entry_points = wheel.read(f"cascade_spine-{cascade.__version__}.dist-info/entry_points.txt").decode()
     assert "cascade-segment = cascade.cli.segment:main" in entry_points
     assert "cascade-train = cascade.cli.train:main" in entry_points
+    assert "cascade-export = cascade.cli.export:main" in entry_points
+
+
+def test_the_wheel_holds_what_bundles_are_made_of(wheel: zipfile.ZipFile) -> None:
+    parts = {f"cascade/export/{name}" for name in ("bundle_readme.md", "metadata_schema.json", "logging.conf")}
+    assert parts <= set(wheel.namelist())

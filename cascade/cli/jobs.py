@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cascade.cli import console
 from cascade.errors import CascadeError, InputError, OutputError
 from cascade.extras import extra
-from cascade.recognise import Kind, find_suffix, recognise, stem
+from cascade.recognise import find_scans, find_suffix, recognise, stem
 
 if TYPE_CHECKING:
     from cascade.dicom_series import Series
@@ -25,7 +25,6 @@ _OUTPUTS = tuple(f".{name}" for name in sorted(FORMATS, key=len, reverse=True))
 #: What can be written beside the labels, by its option.
 _BESIDE = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html"}
 _NIFTI = (".nii.gz", ".nii")
-_ENDINGS_OF_LABELS = ("_labels", "_seg", "_mask", "_dseg", "_levels")
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class _Search:
         return [_Scan(given, Path(stem(given.name)), find_suffix(given.name), self.series)]
 
     def _scans_in(self, given: Path) -> list[_Scan]:
-        kinds = dict(self._sniffed(given))
+        kinds = dict(find_scans(given, self.output))
         if not kinds:
             raise InputError(f"{given}: expected scans (NIfTI, DICOM, NRRD, MetaImage) in this folder; found none")
         scans = [
@@ -165,17 +164,6 @@ class _Search:
         if "dicom" in kinds.values():
             scans += self.attempt(self._series_in, given, given)
         return scans
-
-    def _sniffed(self, folder: Path) -> Iterator[tuple[Path, Kind]]:
-        """Files that are scans by content or by name; labels and earlier outputs are skipped."""
-        for file in sorted(folder.rglob("*")):
-            if not file.is_file() or file.name.startswith(".") or self.output in (file.resolve(), *file.resolve().parents):
-                continue
-            if stem(file.name).lower().endswith(_ENDINGS_OF_LABELS) or find_suffix(file.name) == ".seg.nrrd":
-                continue
-            kind = recognise(file) or ("nifti" if find_suffix(file.name, _NIFTI) else None)
-            if kind:
-                yield file, kind
 
     def _series_in(self, path: Path, root: Path) -> list[_Scan]:
         """The DICOM series to segment in every study of a folder or zip."""

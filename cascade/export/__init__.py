@@ -1,0 +1,1 @@
+"""The networks in other programs' formats: MONAI bundles, ONNX, TorchScript."""
