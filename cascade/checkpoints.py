@@ -130,7 +130,7 @@ def check_spec(spec: StageSpec) -> None:
         ("axcodes", _are_axcodes(spec.axcodes), "three directions such as RAS"),
         ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
         ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
-        ("naming", _is_naming(spec.naming), "at most a shape_model: mean, and covariance of the same size, positive definite"),
+        ("naming", _is_naming(spec.naming), "at most a shape_model: mean, deviation > 0 and factors of every feature and level"),
     ):
         if not good:
             raise ValueError(f"{name}: expected {expected}")
@@ -162,10 +162,13 @@ def _check_arguments(value: object, where: str, depth: int = 0) -> None:
 
 @dataclass(frozen=True)
 class _Shape:
-    """The JSON form of `cascade.postproc.naming.ShapeModel`."""
+    """The JSON form of `cascade.postproc.shape.ShapeModel`."""
 
     mean: tuple[float, ...]
-    covariance: tuple[tuple[float, ...], ...]
+    deviation: tuple[float, ...]
+    factors: tuple[tuple[float, ...], ...]
+    degrees_of_freedom: float
+    temperature: float
 
 
 def _is_naming(naming: Mapping[str, Any]) -> bool:
@@ -174,16 +177,16 @@ def _is_naming(naming: Mapping[str, Any]) -> bool:
         return True
     if set(naming) != {"shape_model"}:
         return False
-    import numpy as np
+    from cascade.postproc.shape import FEATURES, LEVELS
 
     model = schema.build(_Shape, naming["shape_model"], "naming.shape_model")
-    size = len(model.mean)
-    if size % 2 or not 2 <= size <= _MAX_LIST or {len(row) for row in model.covariance} | {len(model.covariance)} != {size}:
-        return False
-    covariance = np.array(model.covariance, dtype=float)
-    if not np.allclose(covariance, covariance.T, atol=1e-2):
-        return False
-    return bool(np.linalg.eigvalsh(covariance).min() > 0)
+    size = len(FEATURES) * LEVELS
+    return (
+        {len(model.mean), len(model.deviation), len(model.factors)} == {size}
+        and len({len(row) for row in model.factors}) == 1
+        and all(sum(loading**2 for loading in row) < 1 for row in model.factors)
+        and min(*model.deviation, model.degrees_of_freedom, model.temperature) > 0
+    )
 
 
 @dataclass(frozen=True)

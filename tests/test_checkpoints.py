@@ -15,6 +15,14 @@ from cascade.patches import patch_shape_for
 from tests.synthetic import tiny_spec
 
 STAGE = "stage1_spine"
+#: Of six features and eighteen levels.
+_SHAPE_MODEL = {
+    "mean": [1.5] * 108,
+    "deviation": [2.0] * 108,
+    "factors": [[0.5, 0.1]] * 108,
+    "degrees_of_freedom": 20.0,
+    "temperature": 2.0,
+}
 
 
 @pytest.fixture
@@ -23,7 +31,7 @@ def spec() -> StageSpec:
         STAGE,
         ("background", "column"),
         (4.0, 2.0, 2.0),
-        naming={"shape_model": {"mean": [1.5, 30], "covariance": [[2, 1], [1, 9.5]]}},
+        naming={"shape_model": _SHAPE_MODEL},
         training={"steps_done": 7},
     )
 
@@ -49,6 +57,17 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder: Path, spec: StageSpec) 
     for name, tensor in loaded.network.state_dict().items():
         assert torch.equal(tensor, original[name].half().float())
     assert not loaded.network.training
+
+
+@pytest.mark.parametrize(
+    "change", [{"mean": [1.0] * 107}, {"deviation": [0.0] * 108}, {"factors": [[1.0, 0.1]] * 108}, {"temperature": -1.0}]
+)
+def test_a_shape_model_that_is_none_is_refused(folder: Path, change: dict[str, object]) -> None:
+    path = folder / f"{STAGE}.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["naming"]["shape_model"] |= change
+    path.write_text(json.dumps(content), encoding="utf-8")
+    refused(folder, f"{STAGE}.json", "at most a shape_model")
 
 
 def test_saving_twice_gives_equal_bytes(tmp_path: Path, spec: StageSpec) -> None:
