@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import signal
 import sys
@@ -49,6 +50,11 @@ def run(command: Callable[[], int]) -> int:
             return command()
     except CascadeError as problem:
         error(problem)
+        return FAILED
+    except OSError as problem:
+        if problem.errno != errno.ENAMETOOLONG:
+            raise
+        error(f"{str(problem.filename)[:60]}...: expected a path that the file system takes; it is too long; choose another")
         return FAILED
     except KeyboardInterrupt:
         say("cascade: stopped")

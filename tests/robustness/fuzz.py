@@ -84,7 +84,9 @@ def run(plan: dict[str, tuple[int, int]], seed: int = 0) -> tuple[list[Finding],
             break
         last = lines[-1]
         what = f"the process ended with {process.returncode}"
-        findings.append({**last, "what": what, "where": process.stderr.decode(errors="replace")[-1500:]})
+        errors = process.stderr.decode(errors="replace")
+        start = max(errors.rfind("Fatal Python error") - 300, errors.rfind("Timeout ("), 0)
+        findings.append({**last, "what": what, "where": errors[start:][:1500] if start else errors[-1500:]})
         done = list(left)[: list(left).index(last["target"])]
         left = {t: (first if t != last["target"] else last["input"] + 1, end) for t, (first, end) in left.items() if t not in done}
     if process.returncode and not lines:
