@@ -28,7 +28,7 @@ from cascade import LabelMap, Segmenter, Volume
 from cascade.cases import Case, read_cases
 from cascade.checkpoints import Checkpoint, StageSpec, load_checkpoint
 from cascade.datasets.axes import mirrored
-from cascade.errors import NoSpineError
+from cascade.errors import NoSpineError, NumberingError
 from cascade.labels import CASCADE, VERSE, LabelScheme
 from cascade.metrics import dice
 from cascade.nifti import read_label_array, write_labels
@@ -208,12 +208,13 @@ def predict(arm: str, folder: Path, case: Case) -> LabelMap:
 
 
 def _predicted(arm: Arm, weights: Path, scan: Volume) -> LabelMap:
+    """Labels of a scan; none where the cascade finds no spine, or no chain that can be named."""
     levels = load_checkpoint("stage2_levels", weights)
     if len(arm.parts) == 1:
         return direct(scan, levels, arm.scheme)
     try:
         return Segmenter(load_checkpoint("stage1_spine", weights), levels).segment(scan, scheme=arm.scheme).labels
-    except NoSpineError:
+    except (NoSpineError, NumberingError):
         return LabelMap(np.zeros(scan.grid.shape, dtype=np.uint8), scan.grid, arm.scheme)
 
 
