@@ -33,6 +33,8 @@ MAX_PATCH_VOXELS = 1 << 24
 #: Largest number among a network's arguments: channels, strides, kernel sizes.
 MAX_ARGUMENT = 4096
 _MAX_LIST, _MAX_DEPTH = 64, 4
+#: Of the network's layers, beside the weights: see `cascade.recorded`.
+_RECORD = ".layers.json"
 
 
 @dataclass(frozen=True)
@@ -203,14 +205,25 @@ def packaged_weights() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[1] / "weights"
 
 
-def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu") -> Checkpoint:
+def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu", *, recorded: bool = False) -> Checkpoint:
     """Load ``<stage>.json`` and ``<stage>.safetensors`` from a folder (by default the packaged one).
+
+    Parameters
+    ----------
+    stage : str
+    folder : Path, optional
+    device : str
+    recorded : bool
+        For inference: build the network from its record, ``<stage>.layers.json``, where there is one. It computes the same and
+        is there without importing MONAI, but it is no MONAI class, which training and export need, and its weights lie channels last.
 
     Raises
     ------
     CheckpointError
         A file is missing, truncated or altered; the message names it.
     """
+    import torch
+
     folder = folder or packaged_weights()
     spec_path, weights_path = folder / f"{stage}.json", folder / f"{stage}.safetensors"
     for path in (spec_path, weights_path):
@@ -226,7 +239,11 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
             f"{weights_path}: expected sha256 {spec.weights_sha256[:12]}..., found {found[:12]}...; "
             "the file is truncated or altered; restore it from the release"
         )
-    return Checkpoint(spec, _filled_network(spec, content, weights_path).to(device).eval())
+    network = (_recorded_network(spec, folder) if recorded else None) or _skeleton(spec)
+    network = _filled(network, spec, content, weights_path).to(device).eval()
+    if recorded:
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # not in torch's stubs
+    return Checkpoint(spec, network)
 
 
 def _read_spec(path: Path) -> StageSpec:
@@ -247,7 +264,7 @@ def _read_weights(path: Path) -> bytes:
 
 
 def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> StageSpec:
-    """Write the weights as float16 safetensors and the spec, with the weights' sha256, beside them."""
+    """Write the weights as float16 safetensors, and beside them the spec, with the weights' sha256, and the network's record."""
     import dataclasses
 
     import torch
@@ -261,6 +278,7 @@ def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> 
     for suffix, payload in ((".safetensors", content), (".json", spec.to_json().encode())):
         with replacing(folder / f"{spec.stage}{suffix}") as temporary:
             temporary.write_bytes(payload)
+    write_record(spec.stage, folder)
     return spec
 
 
@@ -300,12 +318,30 @@ def _construct(spec: StageSpec) -> torch.nn.Module:
     return network
 
 
-def _filled_network(spec: StageSpec, content: bytes, path: Path) -> torch.nn.Module:
+def write_record(stage: str, folder: Path) -> bool:
+    """Write ``<stage>.layers.json`` for the checkpoint in `folder`; False if a record cannot hold its network."""
+    from cascade.recorded import save_record
+
+    spec = _read_spec(folder / f"{stage}.json")
+    return save_record(build_network(spec), folder / f"{stage}{_RECORD}", _made_from(spec))
+
+
+def _recorded_network(spec: StageSpec, folder: Path) -> torch.nn.Module | None:
+    """The network that ``<stage>.layers.json`` records, without memory for its weights; None if there is no record of it."""
+    from cascade.recorded import load_record
+
+    return load_record(folder / f"{spec.stage}{_RECORD}", _made_from(spec))
+
+
+def _made_from(spec: StageSpec) -> dict[str, Any]:
+    return {"network": spec.network, "network_arguments": dict(spec.network_arguments)}
+
+
+def _filled(network: torch.nn.Module, spec: StageSpec, content: bytes, path: Path) -> torch.nn.Module:
     """The network with the weights of a file; what it allocates is bounded by the file's size, whatever the spec says."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    network = _skeleton(spec)
     try:
         tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(content).items()}
         network.load_state_dict(tensors, assign=True)

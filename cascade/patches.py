@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from cascade.checkpoints import Checkpoint, StageSpec
+from cascade.kernels import quick_inference
 from cascade.volume import Shape
 
 #: Width of the blending weights as a fraction of the patch; at the patch's border they have fallen to about 2 %.
@@ -55,19 +56,20 @@ def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], pat
     weight = np.zeros(data.shape, dtype=np.float32)
     window = _gaussian(patch)
     device = next(checkpoint.network.parameters()).device
+    air = data.min()
     for start in starts:
         inside = tuple(slice(max(0, a), min(n, a + p)) for a, p, n in zip(start, patch, data.shape, strict=True))
         within = tuple(slice(s.start - a, s.stop - a) for s, a in zip(inside, start, strict=True))
-        padded = np.full(patch, data.min(), dtype=np.float32)
+        padded = np.full(patch, air, dtype=np.float32)
         padded[within] = data[inside]
-        with torch.inference_mode():
+        with quick_inference(device):
             tensor = torch.from_numpy(padded)[None, None].to(device, memory_format=torch.channels_last_3d)
             p = torch.softmax(checkpoint.network(tensor).float(), dim=1)[0].cpu().numpy()
         total[(slice(None), *inside)] += p[(slice(None), *within)] * window[within]
         weight[inside] += window[within]
     covered = weight > 0
-    total[:, covered] /= weight[covered]
-    total[0, ~covered] = 1.0
+    np.divide(total, weight, out=total, where=covered)
+    np.copyto(total[0], 1.0, where=~covered)
     return total
 
 

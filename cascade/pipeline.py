@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
-from cascade.checkpoints import Checkpoint, choose_device, load_checkpoint
+from cascade.checkpoints import STAGES, Checkpoint, choose_device, load_checkpoint
 from cascade.errors import InputError, NumberingError
 from cascade.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
@@ -63,7 +64,8 @@ class Segmenter:
             The device is not there.
         """
         chosen, folder = choose_device(device), Path(weights) if weights is not None else None
-        return cls(load_checkpoint("stage1_spine", folder, chosen), load_checkpoint("stage2_levels", folder, chosen), chosen)
+        stage1, stage2 = (load_checkpoint(stage, folder, chosen, recorded=True) for stage in STAGES)
+        return cls(stage1, stage2, chosen)
 
     def segment(
         self,
@@ -218,12 +220,11 @@ def _naming_the_file(image: str | os.PathLike[str] | Volume) -> Iterator[None]:
 
 
 def _levels(labels: LabelMap, found: Identified) -> Iterator[Level]:
+    boxes = dict(enumerate(ndimage.find_objects(labels.data), start=1))
     for name, instance in found.structures.items():
-        if name not in labels.scheme:
+        if name not in labels.scheme or (box := boxes.get(labels.scheme[name])) is None:
             continue
-        voxels = np.argwhere(labels[name])
-        if not len(voxels):
-            continue
+        voxels = np.argwhere(labels.data[box] == labels.scheme[name]) + [s.start for s in box]
         x, y, z = labels.grid.to_world(voxels.mean(axis=0))
         volume_ml = len(voxels) * labels.grid.voxel_mm3 / 1000
         confidence = round(instance.confidence * found.naming.confidence, 4)

@@ -15,7 +15,6 @@ import numpy as np
 from cascade.formats import Source, write_labels_file
 from cascade.measure import Measurement, measure, save_table
 from cascade.nifti import replacing
-from cascade.picture import save_picture
 from cascade.postproc.identify import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
@@ -121,6 +120,8 @@ class Segmentation:
 
     def save_picture(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: the scan cut along the middle of the column, with the levels outlined and named."""
+        from cascade.picture import save_picture
+
         save_picture(self.scan, self.labels, self.spine.centreline_mm, Path(path))
 
     def save_table(self, path: str | os.PathLike[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import cascade
+from cascade.checkpoints import packaged_weights
 
 ROOT = Path(cascade.__file__).parent
 #: Rooms that import nothing but rooms on an earlier line (or their own).
@@ -21,9 +22,9 @@ FLOORS = (
     {"errors"},
     {"labels"},
     {"volume"},
-    {"extras", "recognise", "schema", "terminology"},
+    {"extras", "recognise", "schema", "terminology", "kernels"},
     {"nifti", "metrics", "phantom", "endplates"},
-    {"picture"},
+    {"picture", "recorded"},
     {"itk_headers", "slicer", "bids", "dicom_series"},
     {"itk", "dicom"},
     {"dicom_seg"},
@@ -188,6 +189,18 @@ def test_the_types_are_there_without_torch() -> None:
         "import cascade, sys; cascade.VERSE, cascade.Volume, cascade.Numbering; print('torch' in sys.modules, 'monai' in sys.modules)"
     )
     assert loaded.strip() == "False False"
+
+
+@pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
+def test_segmenting_imports_neither_monai_nor_what_takes_long_and_is_not_needed() -> None:
+    slow = "monai ignite matplotlib pandas skimage scipy.signal scipy.stats scipy.optimize torch._dynamo"
+    code = f"""
+import sys
+from cascade.cli.segment import _load, _parser
+_load(_parser().parse_args(["scan.nii.gz", "-o", "labels.nii.gz", "--device", "cpu", "--threads", "1"]))
+print("torch" in sys.modules, [m for m in "{slow}".split() if m in sys.modules])
+"""
+    assert fresh(code).strip() == "True []"
 
 
 @pytest.mark.parametrize("command", ["segment", "train", "export"])

@@ -145,10 +145,11 @@ def find_instances(
         components, _ = ndimage.label(winner == channel)
         if kind == "body":
             components, cut = _cut_fused(components, probabilities[classes.index("disc")], grid, line)
+        boxes = _boxes(components)
         measured = _measure(components, probabilities[channel], kind, grid, line, field_of_view)
         for instance in _large_enough(measured, kind):
             value = len(found) + 1
-            box = _boxes(components)[instance.value]
+            box = boxes[instance.value]
             values[box][components[box] == instance.value] = value
             if kind == "body" and instance.value in cut:
                 split.append(value)

@@ -13,6 +13,9 @@ from cascade.labels import LabelScheme
 from cascade.postproc.instances import KINDS, InstanceMap
 from cascade.volume import Grid, LabelMap, keep_largest_components, label_dtype, resample_array
 
+#: Voxels by which labels grow, so that the nearest voxel of an interpolated edge has one.
+_GROWTH = 2
+
 
 def paint(
     probabilities: NDArray[np.float32],
@@ -45,9 +48,11 @@ def paint(
         Must hold every name.
     """
     labels: NDArray[np.unsignedinteger[Any]] = np.zeros(target.shape, dtype=label_dtype(scheme))
-    box = _covered(source, target)
+    around = _box_around(np.isin(instances.values, list(names)))
+    values, near = instances.values[around], source.cropped(around)
+    box = _covered(near, target)
     part = target.cropped(box)
-    winner = _winner(probabilities, source, part)
+    winner = _winner(probabilities[(slice(None), *around)], near, part)
     view = labels[box]
     kind_of = {instance.value: instance.kind for instance in instances.instances}
     for kind in (k for k in KINDS if k in classes):
@@ -55,11 +60,21 @@ def paint(
         for value, name in names.items():
             if kind_of[value] == kind:
                 table[value] = scheme[name]
-        named = _grown(np.take(table, instances.values))
-        nearest = resample_array(named, source, part, order=0)
+        named = _grown(np.take(table, values))
+        nearest = resample_array(named, near, part, order=0)
         np.copyto(view, nearest, where=(winner == classes.index(kind)) & (nearest > 0))
     keep_largest_components(view)
     return LabelMap(labels, target, scheme)
+
+
+def _box_around(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The box of `mask` with the room that `_grown` labels need, and one voxel more to interpolate; everything where it is empty."""
+    x, y, z = (np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    if not len(x):
+        return slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2])
+    low = [max(int(rows[0]) - _GROWTH - 1, 0) for rows in (x, y, z)]
+    high = [min(int(rows[-1]) + _GROWTH + 2, length) for rows, length in zip((x, y, z), mask.shape, strict=True)]
+    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
 def _covered(source: Grid, target: Grid) -> tuple[slice, slice, slice]:
@@ -84,7 +99,7 @@ def _winner(probabilities: NDArray[np.float32], source: Grid, part: Grid) -> NDA
 
 
 def _grown(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.unsignedinteger[Any]]:
-    """Let labels grow by two voxels into the background, so that the nearest voxel of an interpolated edge has one."""
-    for _ in range(2):
+    """Let labels grow by `_GROWTH` voxels into the background, so that the nearest voxel of an interpolated edge has one."""
+    for _ in range(_GROWTH):
         values = np.where(values == 0, ndimage.maximum_filter(values, 3), values)
     return values
