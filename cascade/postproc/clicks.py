@@ -24,8 +24,8 @@ from skimage.morphology import convex_hull_image
 from cascade.corrections import BACKGROUND, BODY, DISC, JOIN, SPLIT, Click
 from cascade.errors import NumberingError
 from cascade.labels import SACRUM, is_disc
-from cascade.postproc.identify import Evidence, Identified, identify_evidence
 from cascade.postproc.hints import Hints
+from cascade.postproc.identify import Evidence, Identified, identify_evidence
 from cascade.postproc.instances import Instance, InstanceMap, Voxel
 from cascade.postproc.naming import Numbering
 from cascade.postproc.refine import Seed, box_around, grown, refine
