@@ -48,6 +48,8 @@ class Perception:
         About the file.
     seconds : mapping of str to float
         By part.
+    source : Source or None
+        What the file's format has to repeat.
     """
 
     scan: Volume
@@ -55,7 +57,7 @@ class Perception:
     tissues: Tissues
     notices: tuple[Notice, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
-    _source: Source | None = field(default=None, repr=False)
+    source: Source | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Segmenter:
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
             warnings=(*seen.notices, *_spine_notices(seen.spine), *found.notices, *_lost(found, target)),
             provenance=self._provenance(seen, clock, given),
-            _source=seen._source,
+            _source=seen.source,
         )
 
     def _evidence(self, seen: Perception) -> Evidence:
