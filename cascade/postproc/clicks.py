@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from cascade.corrections import BACKGROUND, BODY, DISC, JOIN, SPLIT, Click
@@ -31,8 +30,9 @@ from cascade.postproc.naming import Numbering
 from cascade.postproc.refine import Seed, box_around, grown, refine
 from cascade.volume import Grid, Volume
 
-#: A click this deep in a component, as a part of its greatest depth, speaks of the whole component.
-CORE = 0.5
+#: A click within this many standard deviations of a component's voxels from its centroid speaks of the whole component: that is
+#: about the inner 45 % of each half axis.
+CORE = 1.0
 #: A positive click further than this from every structure of its kind is about one that was missed.
 MISSED_MM = 5.0
 #: Two bodies meet at a split if both come this near to it.
@@ -140,9 +140,10 @@ def _speaks_of_all(each: Placed, instance: Instance, before: InstanceMap, grid: 
         return False
     if any(other.kind == instance.kind and before.values[other.voxel] == instance.value for other in placed):
         return False
-    box, mask = before.mask(instance.value)
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=grid.spacing_mm)[1:-1, 1:-1, 1:-1]
-    return bool(depth[tuple(v - s.start for v, s in zip(each.voxel, box, strict=True))] >= CORE * depth.max())
+    voxels = np.argwhere(before.values == instance.value) * np.asarray(grid.spacing_mm)
+    away = np.asarray(each.voxel) * grid.spacing_mm - voxels.mean(axis=0)
+    covariance = np.cov(voxels.T) + np.diag(np.square(grid.spacing_mm)) / 12
+    return bool(away @ np.linalg.solve(covariance, away) <= CORE**2)
 
 
 # ---------------------------------------------------------------------------------------------- pieces
@@ -222,7 +223,7 @@ def _check_splits(placed: Sequence[Placed], corrected: Evidence) -> None:
 def _refined(evidence: Evidence, before: InstanceMap, scan: Volume, placed: Sequence[Placed]) -> NDArray[np.float32]:
     """Re-weight around the clicks that say what a voxel is; grow what was missed."""
     seeds = [Seed(each.voxel, evidence.classes.index(each.kind)) for each in placed if each.kind]
-    probabilities = refine(evidence.probabilities, scan, evidence.grid, seeds)
+    probabilities = refine(evidence.probabilities, scan, evidence.grid, seeds, before.values)
     for each in placed:
         if each.kind in (None, BACKGROUND) or not _is_missed(each, before, evidence):
             continue

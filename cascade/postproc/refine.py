@@ -45,7 +45,9 @@ class Seed:
     channel: int
 
 
-def refine(probabilities: NDArray[np.float32], scan: Volume, grid: Grid, seeds: Sequence[Seed]) -> NDArray[np.float32]:
+def refine(
+    probabilities: NDArray[np.float32], scan: Volume, grid: Grid, seeds: Sequence[Seed], instances: NDArray[np.int32]
+) -> NDArray[np.float32]:
     """Re-weight class probabilities around clicks.
 
     Parameters
@@ -57,19 +59,24 @@ def refine(probabilities: NDArray[np.float32], scan: Volume, grid: Grid, seeds: 
         Of the probabilities.
     seeds : sequence of Seed
         One that agrees with the network holds its ground against others near it and changes nothing by itself.
+    instances : array of int32, (x, y, z)
+        Which instance a voxel was taken for. A click that takes a voxel from one instance, or from the background, takes no other's.
 
     Returns
     -------
     array of float32, (classes, x, y, z)
         The same array where no seed changes anything.
     """
-    winner = {seed: int(probabilities[(slice(None), *seed.voxel)].argmax()) for seed in seeds}
+    winners = probabilities.argmax(axis=0)
+    winner = {seed: int(winners[seed.voxel]) for seed in seeds}
     changing = [seed for seed in seeds if winner[seed] != seed.channel]
     if not changing:
         return probabilities
     evidence = np.zeros_like(probabilities)
     for seed in changing:
-        _add(evidence[seed.channel], *_evidence(scan, grid, seed))
+        box, values = _evidence(scan, grid, seed)
+        of_the_same = (winners[box] == winner[seed]) & (instances[box] == instances[seed.voxel])
+        _add(evidence[seed.channel], box, np.where(of_the_same, values, 0.0))
     against = evidence.max(axis=0)
     for seed in seeds:
         if seed not in changing:
@@ -77,7 +84,8 @@ def refine(probabilities: NDArray[np.float32], scan: Volume, grid: Grid, seeds: 
             _add(evidence[seed.channel], box, np.minimum(values, against[box]))
     clicked = {seed.voxel for seed in seeds}
     for seed in seeds:
-        around = [voxel for voxel in _cross(seed.voxel, grid) if voxel not in clicked] if seed in changing else []
+        same = instances[seed.voxel]
+        around = [v for v in _cross(seed.voxel, grid) if v not in clicked and instances[v] == same] if seed in changing else []
         for voxel in (seed.voxel, *around):
             evidence[(seed.channel, *voxel)] = _CERTAIN
     return _reweighted(probabilities, evidence)

@@ -133,7 +133,7 @@ def test_the_name_of_a_disc_renames_as_well_also_of_one_above_the_first_body() -
 def test_names_that_contradict_each_other_are_an_error_that_says_what_was_found() -> None:
     column = Column()
     before = identified(column)
-    with pytest.raises(NumberingError, match=r"expected levels that agree with .* is L5; .* is L1"):
+    with pytest.raises(NumberingError, match=r"expected levels that agree with .* is L1; .* is L5"):
         corrected(column, Click(centre(before, "L2"), "L5"), Click(centre(before, "L4"), "L1"))
     with pytest.raises(NumberingError, match=r"one name for body 5 .* found L2 and L4|found L4 and L2"):
         corrected(column, Click(centre(before, "L4"), "L2"), Click(centre(before, "L4-L5"), "L4-L5"))

@@ -99,12 +99,11 @@ def submitted_cases(datastore: Datastore, folder: Path, scheme: LabelScheme) -> 
         There is none.
     """
     cases = []
-    for pair in datastore.datalist():
-        image = Path(pair["image"])
-        name = image.name.split(".")[0]
+    for name in datastore.get_labeled_images():
+        image, label = Path(datastore.get_image_uri(name)), Path(datastore.get_label_uri(name, DefaultLabelTag.FINAL))
         try:
-            info = datastore.get_label_info(name, DefaultLabelTag.FINAL)
-            cases.append(write_case(read_scan_file(image)[0], submitted_labels(Path(pair["label"]), info, scheme), folder, name))
+            labels = submitted_labels(label, datastore.get_label_info(name, DefaultLabelTag.FINAL), scheme)
+            cases.append(write_case(read_scan_file(image)[0], labels, folder, name))
         except CascadeError as error:
             logger.warning("%s is not used: %s", name, error)
     if not cases:
