@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from cascade.errors import InputError
-from cascade.labels import VERSE, LabelScheme, get_scheme
+from cascade.labels import CASCADE_EXTENDED, LabelScheme, get_scheme
 from cascade.nifti import SUFFIXES, read_image, read_label_array, write_labels, write_volume
 from cascade.volume import LabelMap, Volume, label_dtype
 
@@ -59,7 +59,8 @@ class Case:
 def write_case(scan: Volume, labels: LabelMap, folder: Path, name: str) -> Case:
     """Keep a corrected scan as a training case: ``<name>_image.nii.gz`` and ``<name>_labels.nii.gz``, as `list_cases` finds them.
 
-    Labels are written in the scheme ``verse``; structures that it has no number for are left out.
+    Labels are written in the scheme ``cascade-extended``, which ``cascade-prepare folder`` expects and ``cascade-train`` is told with
+    ``--scheme``; structures that it has no number for are left out.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def write_case(scan: Volume, labels: LabelMap, folder: Path, name: str) -> Case:
     """
     if not labels.grid.matches(scan.grid, tol_mm=GRID_TOLERANCE_MM):
         raise InputError(f"{name}: expected labels on the grid of their scan; shape or affine differ")
-    kept = labels.to_scheme(VERSE, lost="drop")
+    kept = labels.to_scheme(CASCADE_EXTENDED, lost="drop")
     image_path, labels_path = folder / f"{name}_image.nii.gz", folder / f"{name}_labels.nii.gz"
     write_volume(scan, image_path)
     write_labels(LabelMap(kept.data, scan.grid, kept.scheme), labels_path)

@@ -123,7 +123,7 @@ class Segmentation:
     def save_case(self, folder: str | os.PathLike[str], name: str) -> None:
         """Write scan and labels as the training case `name`, as ``cascade-train`` and ``cascade-prepare folder`` take it.
 
-        Give `segment` a scheme that holds every structure (``"verse"``): what is not labelled is not learnt.
+        Give `segment` a scheme that holds every structure (``"cascade-extended"``): what is not labelled is not learnt.
         """
         write_case(self.scan, self.labels, Path(folder), name)
 
