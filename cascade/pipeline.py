@@ -24,7 +24,7 @@ from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
-from cascade.stage2_levels.classify import Tissues, classify
+from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap, Volume
 
 MIN_VOXELS, FEW_SLICES = 5, 8
@@ -43,7 +43,8 @@ class Perception:
     ----------
     scan : Volume
     spine : Spine
-    tissues : Tissues
+    evidence : Evidence
+        What stage 2 says around the spine, and what the names need besides.
     notices : tuple of Notice
         About the file.
     seconds : mapping of str to float
@@ -54,7 +55,7 @@ class Perception:
 
     scan: Volume
     spine: Spine
-    tissues: Tissues
+    evidence: Evidence
     notices: tuple[Notice, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     source: Source | None = field(default=None, repr=False)
@@ -142,7 +143,9 @@ class Segmenter:
         clock.lap("stage1_spine")
         tissues = classify(scan, spine.centreline_mm, self.stage2)
         clock.lap("stage2_levels")
-        return Perception(scan, spine, tissues, notices, clock.seconds, source)
+        grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming
+        evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, naming)
+        return Perception(scan, spine, evidence, notices, clock.seconds, source)
 
     def name(
         self, seen: Perception, *, scheme: str | LabelScheme = CASCADE, numbering: Numbering | None = None, clicks: Clicks = ()
@@ -152,7 +155,7 @@ class Segmenter:
         The parameters and errors are those of `segment`.
         """
         clock, given = _Clock(), _clicks(clicks)
-        evidence = self._evidence(seen)
+        evidence = seen.evidence
         if given:
             found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
         else:
@@ -170,16 +173,6 @@ class Segmenter:
             warnings=(*seen.notices, *_spine_notices(seen.spine), *found.notices, *_lost(found, target)),
             provenance=self._provenance(seen, clock, given),
             _source=seen.source,
-        )
-
-    def _evidence(self, seen: Perception) -> Evidence:
-        return Evidence(
-            seen.tissues.probabilities,
-            seen.tissues.classes,
-            seen.tissues.grid,
-            centreline_mm=seen.spine.centreline_mm,
-            scan_grid=seen.scan.grid.reoriented(self.stage2.spec.axcodes),
-            parameters=self.stage2.spec.naming,
         )
 
     def _provenance(self, seen: Perception, clock: _Clock, clicks: Sequence[Click]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def identify_with_clicks(
     """
     placed = [_placed(click, evidence.grid) for click in clicks]
     _check_voxels(placed)
-    before = evidence.instances()
+    before = evidence.automatic
     pairs = tuple(_pairs(placed, before))
     probabilities = _joined(_whole_components(evidence, before, placed), evidence, before, pairs)
     corrected = dataclasses.replace(evidence, probabilities=probabilities)

@@ -103,8 +103,13 @@ class Evidence:
         ends = self.grid.to_voxels(self.scan_grid.to_world([[0, 0, -0.5], [0, 0, self.scan_grid.shape[2] - 0.5]]))[:, 2]
         return float(ends[0]) + 1.5, float(ends[1]) - 1.5
 
-    def instances(self, edits: Edits | None = None) -> InstanceMap:
+    @cached_property
+    def automatic(self) -> InstanceMap:
         """The components of every class, as far as they are structures."""
+        return self.instances(None)
+
+    def instances(self, edits: Edits | None) -> InstanceMap:
+        """The same, with a person's word about them."""
         return find_instances(self.probabilities, self.classes, self.grid, self.line, self.field_of_view, edits)
 
 
@@ -146,7 +151,7 @@ def identify(
 def identify_evidence(evidence: Evidence, numbering: Numbering | None = None, edits: Edits | None = None) -> Identified:
     """As `identify`; with `edits` a person's word about the components is heeded."""
     numbering = numbering or Numbering()
-    instances = evidence.instances(edits)
+    instances = evidence.instances(edits) if edits else evidence.automatic
     chain = build_chain(instances.instances)
     if max((body.volume_mm3 for body in chain.bodies), default=0.0) < MIN_LARGEST_BODY_MM3:
         raise NoSpineError("no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view")
