@@ -13,15 +13,16 @@ change, one after the other,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from cascade.corrections import BACKGROUND, BODY, DISC, JOIN, SPLIT, Click
-from cascade.errors import NumberingError
+from cascade.errors import CascadeError, NumberingError
 from cascade.labels import SACRUM, is_disc
 from cascade.postproc.hints import Hints
 from cascade.postproc.identify import Evidence, Identified, identify_evidence
@@ -35,6 +36,8 @@ from cascade.volume import Grid, Volume
 CORE = 1.0
 #: A positive click further than this from every structure of its kind is about one that was missed.
 MISSED_MM = 5.0
+#: A click no further than this from the structure of its name belongs to it.
+BESIDE_MM = 15.0
 #: Two bodies meet at a split if both come this near to it.
 SPLIT_MM = 6.0
 #: Volumes of a body and a disc where the scan holds none to compare with, in mm3.
@@ -87,7 +90,7 @@ def identify_with_clicks(
     probabilities = _joined(_whole_components(evidence, before, placed), evidence, before, pairs)
     corrected = dataclasses.replace(evidence, probabilities=probabilities)
     _check_splits(placed, corrected)
-    corrected = dataclasses.replace(corrected, probabilities=_refined(corrected, before, scan, placed))
+    corrected = dataclasses.replace(corrected, probabilities=_refined(corrected, before, scan, placed, _names(evidence, numbering)))
     hints = _hints(placed, pairs, corrected)
     numbering = numbering or Numbering()
     anchors = {p.click.structure: p.click.position_mm for p in reversed(placed) if p.click.is_level and p.click.structure != SACRUM}
@@ -96,6 +99,14 @@ def identify_with_clicks(
     for each in placed:
         _check_kept(each, found, evidence.grid)
     return found, corrected
+
+
+def _names(evidence: Evidence, numbering: Numbering | None) -> Mapping[str, Instance]:
+    """What the structures are called without clicks; nothing where that fails."""
+    try:
+        return identify_evidence(evidence, numbering).structures
+    except CascadeError:
+        return {}
 
 
 def _placed(click: Click, grid: Grid) -> Placed:
@@ -220,22 +231,53 @@ def _check_splits(placed: Sequence[Placed], corrected: Evidence) -> None:
 # ---------------------------------------------------------------------------------------------- voxels
 
 
-def _refined(evidence: Evidence, before: InstanceMap, scan: Volume, placed: Sequence[Placed]) -> NDArray[np.float32]:
-    """Re-weight around the clicks that say what a voxel is; grow what was missed."""
+def _refined(
+    evidence: Evidence, before: InstanceMap, scan: Volume, placed: Sequence[Placed], names: Mapping[str, Instance]
+) -> NDArray[np.float32]:
+    """Re-weight around the clicks that say what a voxel is; lead a structure to a click beside it; grow what was missed."""
     seeds = [Seed(each.voxel, evidence.classes.index(each.kind)) for each in placed if each.kind]
-    probabilities = refine(evidence.probabilities, scan, evidence.grid, seeds, before.values)
-    for each in placed:
-        if each.kind in (None, BACKGROUND) or not _is_missed(each, before, evidence):
+    refined = refine(evidence.probabilities, scan, evidence.grid, seeds, before.values)
+    for each in sorted(placed, key=lambda p: (p.click.structure, p.voxel)):
+        if each.kind in (None, BACKGROUND):
             continue
         channel = evidence.classes.index(str(each.kind))
-        free = before.values == 0
-        for other in placed:
-            free[other.voxel] &= other.kind in (None, each.kind)
-        piece = grown(evidence.probabilities[channel], evidence.grid, each.voxel, free=free, volume_mm3=_typical(each, before))
-        probabilities = probabilities.copy()
-        probabilities[:, piece] = 0.0
-        probabilities[channel, piece] = 1.0
-    return probabilities
+        near = names.get(each.click.structure)
+        if near is not None and _gap_mm(each, near.value, before, evidence.grid) <= BESIDE_MM:
+            piece = _bridge(refined[channel] >= refined.max(axis=0), each, near.value, before)
+        elif _is_missed(each, before, evidence):
+            free = before.values == 0
+            for other in placed:
+                free[other.voxel] &= other.kind in (None, each.kind)
+            piece = grown(evidence.probabilities[channel], evidence.grid, each.voxel, free=free, volume_mm3=_typical(each, before))
+        else:
+            continue
+        refined = refined.copy()
+        refined[:, piece] = 0.0
+        refined[channel, piece] = 1.0
+    return refined
+
+
+def _bridge(winning: NDArray[np.bool_], each: Placed, value: int, before: InstanceMap) -> NDArray[np.bool_]:
+    """What lies between a structure and a click beside it, as far as it was taken for no other; nothing where the two touch already."""
+    result = np.zeros(winning.shape, dtype=bool)
+    (x, y, z), _ = before.mask(value)
+    x, y, z = (slice(min(s.start, v), max(s.stop, v + 1)) for s, v in zip((x, y, z), each.voxel, strict=True))
+    part = before.values[x, y, z]
+    at = tuple(v - s.start for v, s in zip(each.voxel, (x, y, z), strict=True))
+    pieces, _ = ndimage.label(winning[x, y, z])
+    if pieces[at] and (pieces[part == value] == pieces[at]).any():
+        return result
+    own = part == value
+    own[at] = True
+    result[x, y, z] = convex_hull_image(own) & np.isin(part, [0, value, part[at]])
+    return result
+
+
+def _gap_mm(each: Placed, value: int, before: InstanceMap, grid: Grid) -> float:
+    """Distance of a click from the nearest voxel of an instance."""
+    (x, y, z), mask = before.mask(value)
+    away = (np.argwhere(mask) + np.array([x.start, y.start, z.start]) - each.voxel) * grid.spacing_mm
+    return float(np.linalg.norm(away, axis=1).min())
 
 
 def _is_missed(each: Placed, before: InstanceMap, evidence: Evidence) -> bool:

@@ -139,8 +139,8 @@ def test_names_that_contradict_each_other_are_an_error_that_says_what_was_found(
         corrected(column, Click(centre(before, "L4"), "L2"), Click(centre(before, "L4-L5"), "L4-L5"))
     with pytest.raises(NumberingError, match=r"found the clicks L4 at .* and disc at .* in one voxel"):
         corrected(column, Click(centre(before, "L4"), "L4"), Click(centre(before, "L4"), "disc"))
-    with pytest.raises(NumberingError, match="lowest L4"):
-        corrected(column, Click(centre(before, "L3"), "L3"), numbering=Numbering(lowest="L4"))
+    with pytest.raises(NumberingError, match="lowest T12"):
+        corrected(column, Click(centre(before, "L3"), "L3"), numbering=Numbering(lowest="T12"))
 
 
 def test_a_click_outside_is_an_error_that_says_what_is_inside() -> None:
@@ -266,6 +266,22 @@ def test_a_missed_structure_that_the_network_did_not_see_at_all_is_at_least_wher
     name = found.names[int(found.instances.values[x, y, z])]
     assert is_disc(name)
     assert labels[name][x, y, z]
+
+
+def test_a_click_beside_a_structure_of_its_name_extends_that_structure() -> None:
+    column = Column(heights_mm=(26.0,) * 6, gaps_mm=(12.0,) * 6, sway_mm=(0.0, 0.0))
+    whole, probabilities = identified(column), column.probabilities()
+    mask = whole.instances.values == whole.structures["L3-L4"].value
+    behind = np.argwhere(mask)[column.grid.to_world(np.argwhere(mask))[:, 1] < 1.0]
+    lost = tuple(behind.T)
+    probabilities[:, lost[0], lost[1], lost[2]] = np.array([0.997, 0.001, 0.001, 0.001])[:, None]
+    x, y, z = centre(whole, "L3-L4")
+    found, labels = corrected(column, Click((x, y - 12.0, z), "L3-L4"), probabilities=probabilities)
+    before = corrected(column, Click(centre(whole, "L3"), "L3"), probabilities=probabilities)[1]
+    assert list(found.structures) == list(whole.structures)
+    assert (before["L3-L4"] & ~labels["L3-L4"]).sum() == 0
+    assert labels["L3-L4"].sum() > before["L3-L4"].sum()
+    assert labels["L3-L4"][tuple(np.rint(column.grid.to_voxels((x, y - 12.0, z))).astype(int))]
 
 
 def test_far_from_the_clicks_no_voxel_changes() -> None:
