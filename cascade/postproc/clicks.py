@@ -234,9 +234,13 @@ def _check_splits(placed: Sequence[Placed], corrected: Evidence) -> None:
 def _refined(
     evidence: Evidence, before: InstanceMap, scan: Volume, placed: Sequence[Placed], names: Mapping[str, Instance]
 ) -> NDArray[np.float32]:
-    """Re-weight around the clicks that say what a voxel is; lead a structure to a click beside it; grow what was missed."""
+    """Re-weight around the clicks that say what a voxel is; lead a structure to a click beside it; grow what was missed.
+
+    What clicks on the background have taken stays background.
+    """
     seeds = [Seed(each.voxel, evidence.classes.index(each.kind)) for each in placed if each.kind]
     refined = refine(evidence.probabilities, scan, evidence.grid, seeds, before.values)
+    taken = (refined.argmax(axis=0) == 0) & (evidence.probabilities.argmax(axis=0) != 0)
     for each in sorted(placed, key=lambda p: (p.click.structure, p.voxel)):
         if each.kind in (None, BACKGROUND):
             continue
@@ -245,12 +249,13 @@ def _refined(
         if near is not None and _gap_mm(each, near.value, before, evidence.grid) <= BESIDE_MM:
             piece = _bridge(refined[channel] >= refined.max(axis=0), each, near.value, before)
         elif _is_missed(each, before, evidence):
-            free = before.values == 0
-            for other in placed:
-                free[other.voxel] &= other.kind in (None, each.kind)
+            free = (before.values == 0) & ~taken
             piece = grown(evidence.probabilities[channel], evidence.grid, each.voxel, free=free, volume_mm3=_typical(each, before))
         else:
             continue
+        piece &= ~taken
+        for other in placed:
+            piece[other.voxel] &= other.kind in (None, each.kind)
         refined = refined.copy()
         refined[:, piece] = 0.0
         refined[channel, piece] = 1.0
