@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cascade.corrections import Click
     from cascade.errors import (
         CascadeError,
         CheckpointError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cascade.volume import Grid, LabelMap, Volume
 
 _HOMES = {
+    "cascade.corrections": "Click",
     "cascade.errors": ("CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError"),
     "cascade.labels": "CASCADE CASCADE_EXTENDED MRSPINESEG SPIDER TOTALSEGMENTATOR_MR TOTALSPINESEG VERSE LabelScheme",
     "cascade.measure": "Measurement",
@@ -58,6 +60,7 @@ __all__ = [
     "VERSE",
     "CascadeError",
     "CheckpointError",
+    "Click",
     "Grid",
     "InputError",
     "LabelMap",

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from cascade.errors import InputError
-from cascade.labels import LabelScheme, get_scheme
-from cascade.nifti import SUFFIXES, read_image, read_label_array
+from cascade.labels import CASCADE_EXTENDED, LabelScheme, get_scheme
+from cascade.nifti import SUFFIXES, read_image, read_label_array, write_labels, write_volume
 from cascade.volume import LabelMap, Volume, label_dtype
 
 #: Voxel centres of an image and its labels, or of two label maps, may lie this far apart (rounding of stored affines).
@@ -54,6 +54,28 @@ class Case:
     def load_labels(self) -> LabelMap:
         """Read the labels alone; values that the scheme does not know count as unlabelled."""
         return read_known_labels(self.labels, self.scheme)[0]
+
+
+def write_case(scan: Volume, labels: LabelMap, folder: Path, name: str) -> Case:
+    """Keep a corrected scan as a training case: ``<name>_image.nii.gz`` and ``<name>_labels.nii.gz``, as `list_cases` finds them.
+
+    Labels are written in the scheme ``cascade-extended``, which ``cascade-prepare folder`` expects and ``cascade-train`` is told with
+    ``--scheme``; structures that it has no number for are left out.
+
+    Raises
+    ------
+    InputError
+        Scan and labels are not on the same grid.
+    OutputError
+        `folder` cannot be written.
+    """
+    if not labels.grid.matches(scan.grid, tol_mm=GRID_TOLERANCE_MM):
+        raise InputError(f"{name}: expected labels on the grid of their scan; shape or affine differ")
+    kept = labels.to_scheme(CASCADE_EXTENDED, lost="drop")
+    image_path, labels_path = folder / f"{name}_image.nii.gz", folder / f"{name}_labels.nii.gz"
+    write_volume(scan, image_path)
+    write_labels(LabelMap(kept.data, scan.grid, kept.scheme), labels_path)
+    return Case(folder.name, name, name, "", image_path, labels_path, kept.scheme)
 
 
 def read_known_labels(path: Path, scheme: LabelScheme) -> tuple[LabelMap, tuple[int, ...]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import numpy as np
 from scipy import ndimage
 
 from cascade.checkpoints import STAGES, Checkpoint, choose_device, load_checkpoint
+from cascade.corrections import Click, clicks_to_json, read_clicks
 from cascade.errors import InputError, NumberingError
 from cascade.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
-from cascade.postproc.identify import Identified, Notice, identify
+from cascade.postproc.clicks import identify_with_clicks
+from cascade.postproc.identify import Evidence, Identified, Notice, identify_evidence
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.segmentation import Level, NumberingResult, Segmentation
@@ -29,6 +31,35 @@ from cascade.volume import LabelMap, Volume
 MIN_VOXELS, FEW_SLICES = 5, 8
 #: A whole body, and the bore of a scanner along it: what lies beyond is an error in the header, and hours of work.
 MAX_EXTENT_MM, MAX_EXTENT_MM3 = 2500.0, 1e9
+
+#: Clicks, or the file that holds them.
+Clicks = Sequence[Click] | str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Perception:
+    """What the networks see in one scan: all that does not depend on what a person knows.
+
+    Parameters
+    ----------
+    scan : Volume
+    spine : Spine
+    evidence : Evidence
+        What stage 2 says around the spine, and what the names need besides.
+    notices : tuple of Notice
+        About the file.
+    seconds : mapping of str to float
+        By part.
+    source : Source or None
+        What the file's format has to repeat.
+    """
+
+    scan: Volume
+    spine: Spine
+    evidence: Evidence
+    notices: tuple[Notice, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    source: Source | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -74,6 +105,7 @@ class Segmenter:
         scheme: str | LabelScheme = CASCADE,
         numbering: Numbering | None = None,
         series: str | None = None,
+        clicks: Clicks = (),
     ) -> Segmentation:
         """Segment one scan.
 
@@ -88,22 +120,24 @@ class Segmenter:
             What is known about the levels.
         series : str, optional
             DICOM series number or SeriesInstanceUID; by default the only series, or the only sagittal T2.
+        clicks : sequence of Click, or path
+            Corrections, or a file that `cascade.corrections.read_clicks` reads. Without any the result is the automatic one.
 
         Raises
         ------
         InputError
-            The scan cannot be used.
+            The scan or the file of clicks cannot be used.
         NoSpineError
             There is no spine in it.
         NumberingError
-            `numbering` contradicts what was found.
+            `numbering` or `clicks` contradict themselves or what was found.
         """
+        target, given = get_scheme(scheme), _clicks(clicks)
         with _naming_the_file(image):
-            return self._segment(image, series, get_scheme(scheme), numbering)
+            return self.name(self.perceive(image, series), scheme=target, numbering=numbering, clicks=given)
 
-    def _segment(
-        self, image: str | os.PathLike[str] | Volume, series: str | None, scheme: LabelScheme, numbering: Numbering | None
-    ) -> Segmentation:
+    def perceive(self, image: str | os.PathLike[str] | Volume, series: str | None = None) -> Perception:
+        """Run both networks on one scan; the parameters and errors are those of `segment`."""
         clock = _Clock()
         scan, source, notices = read_scan(image, series)
         clock.lap("read")
@@ -111,44 +145,49 @@ class Segmenter:
         clock.lap("stage1_spine")
         tissues = classify(scan, spine.centreline_mm, self.stage2)
         clock.lap("stage2_levels")
-        oriented = scan.grid.reoriented(self.stage2.spec.axcodes)
-        found = identify(
-            tissues.probabilities,
-            tissues.classes,
-            tissues.grid,
-            centreline_mm=spine.centreline_mm,
-            scan_grid=oriented,
-            parameters=self.stage2.spec.naming,
-            numbering=numbering,
-        )
+        grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming
+        evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, naming)
+        return Perception(scan, spine, evidence, notices, clock.seconds, source)
+
+    def name(
+        self, seen: Perception, *, scheme: str | LabelScheme = CASCADE, numbering: Numbering | None = None, clicks: Clicks = ()
+    ) -> Segmentation:
+        """Name what the networks see, as often as a person says something new about it.
+
+        The parameters and errors are those of `segment`.
+        """
+        clock, given = _Clock(), _clicks(clicks)
+        evidence = seen.evidence
+        if given:
+            found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
+        else:
+            found = identify_evidence(evidence, numbering)
         cut = [name for name, instance in found.structures.items() if instance.touches_border]
-        target = scheme.for_chain(found.structures, cut)
-        names = {value: name for value, name in found.names.items() if name in target}
-        labels = paint(
-            tissues.probabilities, tissues.classes, tissues.grid, found.instances, names, target=oriented, scheme=target
-        ).reoriented(scan.grid.axcodes)
+        target = get_scheme(scheme).for_chain(found.structures, cut)
+        labels = _painted(found, evidence, target).reoriented(seen.scan.grid.axcodes)
         clock.lap("postproc")
         return Segmentation(
-            labels=LabelMap(labels.data, scan.grid, target),
-            scan=scan,
-            spine=spine,
+            labels=LabelMap(labels.data, seen.scan.grid, target),
+            scan=seen.scan,
+            spine=seen.spine,
             levels=tuple(_levels(labels, found)),
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
-            warnings=(*notices, *_spine_notices(spine), *found.notices, *_lost(found, target)),
-            provenance=self._provenance(scan, clock),
-            _source=source,
+            warnings=(*seen.notices, *_spine_notices(seen.spine), *found.notices, *_lost(found, target)),
+            provenance=self._provenance(seen, clock, given),
+            _source=seen.source,
         )
 
-    def _provenance(self, scan: Volume, clock: _Clock) -> dict[str, Any]:
+    def _provenance(self, seen: Perception, clock: _Clock, clicks: Sequence[Click]) -> dict[str, Any]:
         from cascade import __version__
 
+        grid = seen.scan.grid
         return {
             "version": __version__,
             "weights_sha256": {c.spec.stage: c.spec.weights_sha256 for c in (self.stage1, self.stage2)},
-            "grid": {"shape": scan.grid.shape, "spacing_mm": scan.grid.spacing_mm, "axcodes": scan.grid.axcodes},
+            "grid": {"shape": grid.shape, "spacing_mm": grid.spacing_mm, "axcodes": grid.axcodes},
             "device": self.device,
-            "seconds": clock.seconds,
-        }
+            "seconds": {**seen.seconds, **clock.seconds},
+        } | ({"clicks": clicks_to_json(clicks)} if clicks else {})
 
 
 def segment(
@@ -158,12 +197,13 @@ def segment(
     device: str = "auto",
     numbering: Numbering | None = None,
     series: str | None = None,
+    clicks: Clicks = (),
 ) -> Segmentation:
     """Segment one scan with the packaged weights, which stay loaded for the next call.
 
     See `Segmenter.segment` for the parameters and errors, `Segmenter.from_pretrained` for `device`.
     """
-    return _segmenter(device).segment(image, scheme=scheme, numbering=numbering, series=series)
+    return _segmenter(device).segment(image, scheme=scheme, numbering=numbering, series=series, clicks=clicks)
 
 
 @cache
@@ -203,6 +243,15 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     if scan.data.min() == scan.data.max():
         raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
     return scan, source, tuple(notices)
+
+
+def _clicks(clicks: Clicks) -> tuple[Click, ...]:
+    return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
+
+
+def _painted(found: Identified, evidence: Evidence, scheme: LabelScheme) -> LabelMap:
+    names = {value: name for value, name in found.names.items() if name in scheme}
+    return paint(evidence.probabilities, evidence.classes, evidence.grid, found.instances, names, target=evidence.scan_grid, scheme=scheme)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cascade.cases import write_case
 from cascade.formats import Source, write_labels_file
 from cascade.measure import Measurement, measure, save_table
 from cascade.nifti import replacing
@@ -117,6 +118,13 @@ class Segmentation:
             The format needs an extra that is not installed.
         """
         write_labels_file(self.labels, Path(path), self._source, seg_type)
+
+    def save_case(self, folder: str | os.PathLike[str], name: str) -> None:
+        """Write scan and labels as the training case `name`, as ``cascade-train`` and ``cascade-prepare folder`` take it.
+
+        Give `segment` a scheme that holds every structure (``"cascade-extended"``): what is not labelled is not learnt.
+        """
+        write_case(self.scan, self.labels, Path(folder), name)
 
     def save_picture(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: the scan cut along the middle of the column, with the levels outlined and named."""

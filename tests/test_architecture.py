@@ -29,7 +29,7 @@ FLOORS = (
     {"itk", "dicom"},
     {"dicom_seg"},
     {"formats"},
-    {"checkpoints", "cases", "measure"},
+    {"checkpoints", "cases", "measure", "corrections"},
     {"preprocess"},
     {"patches"},
     {"stage1_spine", "stage2_levels", "postproc"},

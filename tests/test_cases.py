@@ -8,9 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from cascade.cases import list_cases, read_cases, read_known_labels
+from cascade.cases import list_cases, read_cases, read_known_labels, write_case
+from cascade.cli.prepare import main
 from cascade.errors import InputError, SchemeError
-from cascade.labels import CASCADE, VERSE
+from cascade.labels import CASCADE, CASCADE_EXTENDED, VERSE
+from cascade.phantom import PhantomSpec, render
 
 SHAPE = (5, 7, 11)
 
@@ -152,3 +154,22 @@ def test_the_real_table_is_read_and_a_real_case_loads(data_folder: Path) -> None
     volume, labels = cases[0].load()
     assert labels.grid.matches(volume.grid, 0.01)
     assert labels.structures
+
+
+def test_a_corrected_scan_is_kept_as_a_case_that_training_and_preparing_take(tmp_path: Path) -> None:
+    scan, labels = render(PhantomSpec(shape=(9, 61, 83), spacing_mm=(5.0, 3.9, 3.7)))
+    write_case(scan, labels, tmp_path / "mine", "p01")
+    (case,) = read_cases(tmp_path / "mine", "train", "cascade-extended")
+    image, again = case.load()
+    assert np.array_equal(image.data, scan.data)
+    for name in set(labels.structures) & set(CASCADE_EXTENDED.ids):
+        assert np.array_equal(again[name], labels[name]), name
+    assert main(["folder", str(tmp_path / "mine"), "-o", str(tmp_path / "cases"), "--val-share", "0"]) == 0
+    (prepared,) = read_cases(tmp_path / "cases", "train")
+    assert set(prepared.load_labels().structures) == set(again.structures)
+
+
+def test_labels_of_another_scan_are_not_kept(tmp_path: Path) -> None:
+    scan, labels = render(PhantomSpec(shape=(9, 61, 83), spacing_mm=(5.0, 3.9, 3.7)))
+    with pytest.raises(InputError, match="expected labels on the grid of their scan"):
+        write_case(scan, labels.reoriented("PIR"), tmp_path, "p01")

@@ -188,6 +188,37 @@ class TestOddSpines:
             Segmenter.from_pretrained("cpu", blind_weights).segment(coded[0])
 
 
+class TestClicks:
+    def test_no_click_is_the_automatic_result_and_the_networks_run_once(
+        self, segmenter: Segmenter, coded: Coded, result: Segmentation
+    ) -> None:
+        seen = segmenter.perceive(coded[0])
+        assert np.array_equal(segmenter.name(seen, scheme="verse", clicks=[]).labels.data, result.labels.data)
+        body = next(level for level in result.levels if level.name == "L4")
+        renamed = segmenter.name(seen, scheme="verse", clicks=[cascade.Click(body.centroid_mm, "L3")])
+        assert np.array_equal(renamed.labels["L3"], result.labels["L4"])
+        assert renamed.provenance["clicks"] == [{"position_mm": list(body.centroid_mm), "structure": "L3"}]
+        assert np.array_equal(segmenter.name(seen, scheme="verse").labels.data, result.labels.data)
+
+    @pytest.mark.parametrize("axcodes", FEW[:2])
+    def test_clicks_do_not_depend_on_how_the_scan_is_stored(
+        self, segmenter: Segmenter, coded: Coded, result: Segmentation, axcodes: str
+    ) -> None:
+        disc = next(level for level in result.levels if level.name == "L3-L4")
+        x, y, z = disc.centroid_mm
+        clicks = [cascade.Click((x, y + 14.0, z), "background"), cascade.Click(disc.centroid_mm, "L3-L4")]
+        one = segmenter.segment(coded[0], scheme="verse", clicks=clicks)
+        other = segmenter.segment(coded[0].reoriented(axcodes), scheme="verse", clicks=clicks)
+        assert np.array_equal(other.labels.reoriented("RAS").data, one.labels.reoriented("RAS").data)
+
+    def test_the_numbering_and_a_click_that_contradict_each_other_are_an_error(
+        self, segmenter: Segmenter, coded: Coded, result: Segmentation
+    ) -> None:
+        body = next(level for level in result.levels if level.name == "L4")
+        with pytest.raises(NumberingError, match="image: expected levels that agree with lowest L5"):
+            segmenter.segment(coded[0], numbering=Numbering(lowest="L5"), clicks=[cascade.Click(body.centroid_mm, "L2")])
+
+
 class TestReadScan:
     def volume(self, data: np.ndarray) -> Volume:
         return Volume(data.astype(np.float32), Grid(data.shape, np.eye(4)))

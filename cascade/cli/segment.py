@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from cascade import __version__
 from cascade.cli import console
 from cascade.cli.jobs import FORMATS, Job, list_jobs
-from cascade.errors import CascadeError, NumberingError
+from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
+    from cascade.corrections import Click
     from cascade.pipeline import Segmenter
     from cascade.postproc.naming import Numbering
     from cascade.report import ReportIndex
@@ -31,6 +32,7 @@ examples:
   cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
   cascade-segment t2.nii.gz -o l.nii.gz --scheme verse every structure found, in another numbering
   cascade-segment cut.nii.gz -o l.nii.gz --lowest L3   the sacrum is not in view, but you know the lowest body
+  cascade-segment t2.nii.gz -o l.nii.gz --clicks c.json  corrected where you clicked
 
 exit status: 0 done (warnings allowed), 1 a scan failed (the others are done), 2 unknown option or value.
 Research use only; not a medical device.
@@ -85,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--anchor", action="append", default=[], metavar="LEVEL=X,Y,Z", help="a RAS+ mm point in a level, e.g. L5=3,-20,-85; repeatable"
     )
+    parser.add_argument("--clicks", type=Path, metavar="FILE",
+                        help="corrections for one scan: JSON, or point lists of 3D Slicer (.mrk.json); see docs/clicks.md")  # fmt: skip
     parser.add_argument(
         "--strict",
         nargs="?",
@@ -103,11 +107,12 @@ def _parser() -> argparse.ArgumentParser:
 def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     numbering = _numbering(options, parser)
     jobs, failed = list_jobs(options)
+    clicks = _clicks(options, jobs)
     if jobs:
         segmenter, index = _load(options), _index(options, jobs)
         for job in _progress(jobs):
             try:
-                result = _segment_one(segmenter, job, options, numbering)
+                result = _segment_one(segmenter, job, options, numbering, clicks)
                 failed |= _offends(result, options.strict)
                 if index and job.report:
                     index.add(result, job.report, job.title)
@@ -121,13 +126,15 @@ def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -
     return console.FAILED if failed else console.DONE
 
 
-def _segment_one(segmenter: Segmenter, job: Job, options: argparse.Namespace, numbering: Numbering) -> Segmentation:
+def _segment_one(
+    segmenter: Segmenter, job: Job, options: argparse.Namespace, numbering: Numbering, clicks: tuple[Click, ...]
+) -> Segmentation:
     from cascade.formats import check_output
     from cascade.nifti import together
 
     check_output(job.output, job.image, *job.beside)
     scheme = "cascade-extended" if options.extended and options.scheme == "cascade" else options.scheme
-    result = segmenter.segment(job.image, scheme=scheme, numbering=numbering, series=job.series)
+    result = segmenter.segment(job.image, scheme=scheme, numbering=numbering, series=job.series, clicks=clicks)
     with together():
         _write(result, job, options)
     for notice in result.warnings:
@@ -151,6 +158,17 @@ def _write(result: Segmentation, job: Job, options: argparse.Namespace) -> None:
         result.save_table(job.table)
     if job.report:
         save_report(result, job.report, job.title)
+
+
+def _clicks(options: argparse.Namespace, jobs: list[Job]) -> tuple[Click, ...]:
+    """The clicks for the only scan."""
+    if options.clicks is None:
+        return ()
+    from cascade.corrections import read_clicks
+
+    if len(jobs) > 1:
+        raise InputError(f"{options.clicks}: expected clicks for one scan; found {len(jobs)} scans; run them one by one")
+    return read_clicks(options.clicks)
 
 
 def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:

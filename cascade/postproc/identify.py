@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy import ndimage
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.postproc.chain import Chain, build_chain
-from cascade.postproc.instances import Instance, InstanceMap, SpineLine, find_instances
+from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
 from cascade.postproc.naming import ROOM_FOR_A_BODY_MM, Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.shape import ShapeModel, spine_shape
 from cascade.volume import FloatArray, Grid
@@ -67,6 +68,51 @@ class Identified:
     notices: tuple[Notice, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that the names follow from, but for what a person knows.
+
+    Parameters
+    ----------
+    probabilities : array of float32, (classes, x, y, z)
+    classes : tuple of str
+    grid : Grid
+        Of the probabilities, RAS axes.
+    centreline_mm : (n, 3) array
+    scan_grid : Grid
+        Of the whole scan, RAS axes: says where the field of view ends.
+    parameters : mapping
+        The StageSpec's naming parameters; ``shape_model`` is used if present.
+    """
+
+    probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+    grid: Grid
+    centreline_mm: FloatArray
+    scan_grid: Grid
+    parameters: Mapping[str, Any]
+
+    @cached_property
+    def line(self) -> SpineLine:
+        """The centreline as a ruler."""
+        return SpineLine(self.centreline_mm)
+
+    @cached_property
+    def field_of_view(self) -> tuple[float, float]:
+        """First and last row of `grid` inside the scan, allowing for one row of rounding."""
+        ends = self.grid.to_voxels(self.scan_grid.to_world([[0, 0, -0.5], [0, 0, self.scan_grid.shape[2] - 0.5]]))[:, 2]
+        return float(ends[0]) + 1.5, float(ends[1]) - 1.5
+
+    @cached_property
+    def automatic(self) -> InstanceMap:
+        """The components of every class, as far as they are structures."""
+        return self.instances(None)
+
+    def instances(self, edits: Edits | None) -> InstanceMap:
+        """The same, with a person's word about them."""
+        return find_instances(self.probabilities, self.classes, self.grid, self.line, self.field_of_view, edits)
+
+
 def identify(
     probabilities: NDArray[np.float32],
     classes: tuple[str, ...],
@@ -99,17 +145,21 @@ def identify(
     NumberingError
         What the user said contradicts what was found.
     """
+    return identify_evidence(Evidence(probabilities, classes, grid, centreline_mm, scan_grid, parameters), numbering)
+
+
+def identify_evidence(evidence: Evidence, numbering: Numbering | None = None, edits: Edits | None = None) -> Identified:
+    """As `identify`; with `edits` a person's word about the components is heeded."""
     numbering = numbering or Numbering()
-    line = SpineLine(centreline_mm)
-    field_of_view = _rows_of_view(grid, scan_grid)
-    instances = find_instances(probabilities, classes, grid, line, field_of_view)
+    instances = evidence.instances(edits) if edits else evidence.automatic
     chain = build_chain(instances.instances)
     if max((body.volume_mm3 for body in chain.bodies), default=0.0) < MIN_LARGEST_BODY_MM3:
         raise NoSpineError("no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view")
-    room_below = _room_below(chain, grid, field_of_view)
+    room_below = _room_below(chain, evidence.grid, evidence.field_of_view)
+    parameters = evidence.parameters
     model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None
-    anchored = anchored_links(chain, numbering, _values_at(numbering, instances, grid))
-    shape = spine_shape(_bodies_mm(chain, instances, grid)) if model else None
+    anchored = anchored_links(chain, numbering, _values_at(numbering, instances, evidence.grid))
+    shape = spine_shape(_bodies_mm(chain, instances, evidence.grid)) if model else None
     naming = name_chain(chain, room_below, shape=shape, shape_model=model, numbering=numbering, anchored=anchored)
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
@@ -133,12 +183,6 @@ def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid) -> list[FloatAr
         parts = [np.argwhere(instances.values[boxes[v - 1]] == v) + [s.start for s in boxes[v - 1]] for v in values]
         points.append(grid.to_world(np.concatenate(parts)))
     return points
-
-
-def _rows_of_view(grid: Grid, scan_grid: Grid) -> tuple[float, float]:
-    """First and last row of `grid` inside the scan, allowing for one row of rounding."""
-    ends = grid.to_voxels(scan_grid.to_world([[0, 0, -0.5], [0, 0, scan_grid.shape[2] - 0.5]]))[:, 2]
-    return float(ends[0]) + 1.5, float(ends[1]) - 1.5
 
 
 def _room_below(chain: Chain, grid: Grid, field_of_view: tuple[float, float]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from cascade.volume import FloatArray, Grid
+
+Voxel = tuple[int, int, int]
 
 KINDS = ("body", "disc", "sacrum")
 #: Components smaller than this are noise; bodies and discs smaller than a share of their median are slivers.
@@ -80,6 +83,29 @@ class InstanceMap:
     instances: tuple[Instance, ...]
     split: tuple[int, ...] = ()
 
+    def at(self, voxel: Voxel) -> Instance | None:
+        """The instance that holds a voxel."""
+        value = int(self.values[voxel])
+        return next((instance for instance in self.instances if instance.value == value), None)
+
+    def mask(self, value: int) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
+        """The box of an instance, and which voxels of it are its own."""
+        x, y, z = _boxes(self.values)[value]
+        return (x, y, z), self.values[x, y, z] == value
+
+
+class Edits(Protocol):
+    """What a person knows about components, for `find_instances` to heed."""
+
+    def cut(self, components: NDArray[np.int32], kind: str) -> NDArray[np.int32]:
+        """Cut components apart, before fused bodies are looked for."""
+
+    def join(self, components: NDArray[np.int32], kind: str) -> NDArray[np.int32]:
+        """Cut what has two names, join what has one, after fused bodies have been cut."""
+
+    def kept(self, components: NDArray[np.int32], kind: str) -> frozenset[int]:
+        """Components that are structures, however small."""
+
 
 class SpineLine:
     """The centreline as a ruler: positions along it, distances from it.
@@ -121,7 +147,12 @@ class SpineLine:
 
 
 def find_instances(
-    probabilities: NDArray[np.float32], classes: tuple[str, ...], grid: Grid, line: SpineLine, field_of_view: tuple[float, float]
+    probabilities: NDArray[np.float32],
+    classes: tuple[str, ...],
+    grid: Grid,
+    line: SpineLine,
+    field_of_view: tuple[float, float],
+    edits: Edits | None = None,
 ) -> InstanceMap:
     """Split every class into instances; fused bodies are cut apart, noise is dropped.
 
@@ -135,6 +166,7 @@ def find_instances(
     line : SpineLine
     field_of_view : (2,) tuple of float
         Lowest and highest row of `grid` that hold image.
+    edits : Edits, optional
     """
     winner = probabilities.argmax(axis=0)
     values = np.zeros(winner.shape, dtype=np.int32)
@@ -143,11 +175,14 @@ def find_instances(
     for kind in (k for k in KINDS if k in classes):
         channel = classes.index(kind)
         components, _ = ndimage.label(winner == channel)
+        components = edits.cut(components, kind) if edits else components
         if kind == "body":
             components, cut = _cut_fused(components, probabilities[classes.index("disc")], grid, line)
+        components = edits.join(components, kind) if edits else components
+        kept = edits.kept(components, kind) if edits else frozenset[int]()
         boxes = _boxes(components)
-        measured = _measure(components, probabilities[channel], kind, grid, line, field_of_view)
-        for instance in _large_enough(measured, kind):
+        measured = _measure(components, probabilities[channel], kind, grid, line, field_of_view, kept)
+        for instance in _large_enough(measured, kind, kept):
             value = len(found) + 1
             box = boxes[instance.value]
             values[box][components[box] == instance.value] = value
@@ -174,12 +209,13 @@ def _measure(
     grid: Grid,
     line: SpineLine,
     field_of_view: tuple[float, float],
+    kept: frozenset[int],
 ) -> list[Instance]:
     measured = []
     for value, box in _boxes(components).items():
         mask = components[box] == value
         volume = float(mask.sum()) * grid.voxel_mm3
-        if volume < MIN_VOLUME_MM3[kind]:
+        if volume < MIN_VOLUME_MM3[kind] and value not in kept:
             continue
         voxels = np.argwhere(mask) + [s.start for s in box]
         points = grid.to_world(voxels)
@@ -206,11 +242,11 @@ def _measure(
     return measured
 
 
-def _large_enough(instances: list[Instance], kind: str) -> list[Instance]:
+def _large_enough(instances: list[Instance], kind: str, kept: frozenset[int]) -> list[Instance]:
     if not instances:
         return []
     typical = float(np.median([i.volume_mm3 for i in instances]))
-    return [i for i in instances if i.volume_mm3 >= MIN_SHARE_OF_MEDIAN[kind] * typical]
+    return [i for i in instances if i.volume_mm3 >= MIN_SHARE_OF_MEDIAN[kind] * typical or i.value in kept]
 
 
 def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: Grid, line: SpineLine) -> tuple[NDArray[np.int32], set[int]]:
@@ -231,7 +267,7 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
     for value, (voxels, positions) in extents.items():
         if lengths[value] + TYPICAL_DISC_MM < FUSED_RATIO * (typical + TYPICAL_DISC_MM):
             continue
-        cuts = _thinnest(positions, voxels, disc, _possible_parts(lengths[value], typical))
+        cuts = thinnest(positions, voxels, disc, _possible_parts(lengths[value], typical))
         piece = np.searchsorted(cuts, positions)
         for k in range(1, len(cuts) + 1):
             chosen = voxels[piece == k]
@@ -249,7 +285,7 @@ def _possible_parts(length_mm: float, typical_mm: float) -> range:
     return range(max(2, fewest), max(2, most) + 1)
 
 
-def _thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: range) -> list[float]:
+def thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: range) -> list[float]:
     """Positions of the cuts that make pieces, as many as give the smallest sections: near the even ones, where the section is smallest."""
     edges = np.arange(positions.min(), positions.max() + 2.0, 1.0)
     likely_disc = disc[tuple(voxels.T)]

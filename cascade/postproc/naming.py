@@ -309,16 +309,20 @@ def anchored_links(chain: Chain, numbering: Numbering, value_at: Mapping[str, in
     Raises
     ------
     NumberingError
-        An anchor's point lies in no vertebra or disc of the chain.
+        An anchor's point lies in no vertebra or disc of the chain, or two anchors give one body different names.
     """
     merged = dict(chain.merged)
     links: dict[int, str] = {}
     for name in numbering.anchors:
         value = merged.get(value_at[name], value_at[name])
         part = "disc" if is_disc(name) else "body"
-        index = next((i for i, link in enumerate(chain.links) if (item := getattr(link, part)) is not None and item.value == value), None)
+        above = is_disc(name) and chain.disc_above is not None and chain.disc_above.value == value
+        wanted = name.split("-")[1].replace("S1", SACRUM) if above else name.split("-")[0]
+        found = (i for i, link in enumerate(chain.links) if (item := getattr(link, part)) is not None and item.value == value)
+        index = 0 if above else next(found, None)
         if index is None:
             x, y, z = numbering.anchors[name]
             raise NumberingError(f"expected a {part} at the anchor {name}=({x:g}, {y:g}, {z:g}) mm; none was found there; move the point")
-        links[index] = name.split("-")[0]
+        if links.setdefault(index, wanted) != wanted:
+            raise NumberingError(f"expected one name for body {index + 1} from the top; found {links[index]} and {wanted}; remove one")
     return links

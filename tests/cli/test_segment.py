@@ -441,3 +441,42 @@ class TestPackagedWeights:
         scan = data_folder / "unlabelled" / "sct_t2_thoracolumbar.nii.gz"
         assert main([str(scan), "-o", str(tmp_path / "l.nii.gz")]) == 0
         assert ": no-sacrum-in-view: " in capfd.readouterr().err
+
+
+class TestClicks:
+    @pytest.fixture
+    def clicks(self, tmp_path: Path, coded: Coded) -> Path:
+        """A point in L4 that says L3, as 3D Slicer saves it."""
+        x, y, z = coded[1].grid.to_world(np.argwhere(coded[1]["L4"]).mean(axis=0))
+        point = {"label": "L3", "position": [-x, -y, z], "positionStatus": "defined"}
+        path = tmp_path / "clicks.mrk.json"
+        path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": [point]}]}), encoding="utf-8")
+        return path
+
+    def test_clicks_correct_the_result_and_are_noted(self, good: Path, clicks: Path, oracle_weights: Path, tmp_path: Path) -> None:
+        words = [str(good), "--weights", str(oracle_weights), "--device", "cpu", "--extended"]
+        assert main([*words, "-o", str(tmp_path / "plain.nii.gz"), "--json", str(tmp_path / "plain.json")]) == 0
+        assert main([*words, "-o", str(tmp_path / "out.nii.gz"), "--json", str(tmp_path / "out.json"), "--clicks", str(clicks)]) == 0
+        plain, out = (np.asarray(nib.load(tmp_path / f"{name}.nii.gz").dataobj) for name in ("plain", "out"))
+        assert np.array_equal(out == CASCADE["L3"], plain == CASCADE["L4"])
+        notes = [json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))["provenance"] for name in ("plain", "out")]
+        assert "clicks" not in notes[0]
+        assert notes[1]["clicks"][0]["structure"] == "L3"
+
+    def test_clicks_are_for_one_scan(
+        self, good: Path, clicks: Path, oracle_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shutil.copy(good, tmp_path / "other.nii.gz")
+        words = [str(good), str(tmp_path / "other.nii.gz"), "-o", str(tmp_path / "out"), "--weights", str(oracle_weights)]
+        assert main([*words, "--clicks", str(clicks)]) == 1
+        assert re.search(r"clicks for one scan; found 2 scans", capsys.readouterr().err)
+        assert not (tmp_path / "out").exists()
+
+    def test_a_click_that_contradicts_the_scan_is_one_line(
+        self, good: Path, oracle_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "clicks.json"
+        path.write_text('[{"position_mm": [900, 0, 0], "structure": "L3"}]', encoding="utf-8")
+        assert main([str(good), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(oracle_weights), "--clicks", str(path)]) == 1
+        (error,) = [line for line in capsys.readouterr().err.splitlines() if ERROR.match(line)]
+        assert "good.nii.gz: expected the click L3 at (900.0, 0.0, 0.0) mm" in error

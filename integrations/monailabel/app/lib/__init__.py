@@ -1,0 +1,1 @@
+"""What the MONAI Label app is made of."""
