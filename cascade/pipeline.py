@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from cascade.checkpoints import Checkpoint, choose_device, load_checkpoint
+from cascade.cohort import Task, jobs_for, run_cohort, save_labels
 from cascade.errors import InputError, NumberingError
 from cascade.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
+from cascade.manifest import MANIFEST, Manifest, Outcome
 from cascade.postproc.identify import Identified, Notice, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
@@ -24,7 +28,10 @@ from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap, Volume
+from cascade.workers import Workers, core_count
 
+#: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
+_NETWORKS = threading.Lock()
 MIN_VOXELS, FEW_SLICES = 5, 8
 #: A whole body, and the bore of a scanner along it: what lies beyond is an error in the header, and hours of work.
 MAX_EXTENT_MM, MAX_EXTENT_MM3 = 2500.0, 1e9
@@ -99,16 +106,78 @@ class Segmenter:
         with _naming_the_file(image):
             return self._segment(image, series, get_scheme(scheme), numbering)
 
+    def map(
+        self,
+        images: Iterable[str | os.PathLike[str]],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        executor: Executor | None = None,
+        ahead: int | None = None,
+        resume: bool = False,
+        root: str | os.PathLike[str] | None = None,
+        scheme: str | LabelScheme = CASCADE,
+        numbering: Numbering | None = None,
+    ) -> Iterator[tuple[Path, Outcome]]:
+        """Segment many scans; one that fails does not stop the others.
+
+        Parameters
+        ----------
+        images : iterable of path
+        output : path, optional
+            Folder for the labels and ``manifest.jsonl``. Without it the results come back in memory, as `Outcome.result`.
+        executor : Executor, optional
+            Any of `concurrent.futures`: threads read and write while the networks work; worker processes load the weights once
+            each (`cascade.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
+            machines. By default one scan after the other.
+        ahead : int, optional
+            Scans that are submitted and not done, at most; bounds the memory. By default twice the cores.
+        resume : bool
+            Leave out what the manifest says is done, with the same scan, weights and options.
+        root : path, optional
+            Folder of the images, below which theirs are mirrored in `output`.
+        scheme, numbering
+            As for `segment`.
+
+        Yields
+        ------
+        image : Path
+        outcome : Outcome
+            In the order of `images`; with `output`, as soon as it is in the manifest.
+
+        Raises
+        ------
+        InputError
+            Two scans would have one output.
+        OutputError
+            The manifest cannot be written.
+        WorkersError
+            The executor cannot be used any more.
+        """
+        jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
+        task = Task(self, save_labels if output else None, scheme, numbering)
+        workers = Workers(executor, lambda: ahead or 2 * core_count()) if executor else None
+        with contextlib.ExitStack() as stack:
+            manifest = stack.enter_context(Manifest(Path(output) / MANIFEST, task.made_with())) if output else None
+            for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=resume):
+                yield job.image, outcome
+
+    @property
+    def weights_sha256(self) -> dict[str, str]:
+        """The sha256 of each stage's weights."""
+        return {c.spec.stage: c.spec.weights_sha256 for c in (self.stage1, self.stage2)}
+
     def _segment(
         self, image: str | os.PathLike[str] | Volume, series: str | None, scheme: LabelScheme, numbering: Numbering | None
     ) -> Segmentation:
         clock = _Clock()
         scan, source, notices = read_scan(image, series)
         clock.lap("read")
-        spine = locate(scan, self.stage1)
-        clock.lap("stage1_spine")
-        tissues = classify(scan, spine.centreline_mm, self.stage2)
-        clock.lap("stage2_levels")
+        with _NETWORKS:
+            clock.restart()
+            spine = locate(scan, self.stage1)
+            clock.lap("stage1_spine")
+            tissues = classify(scan, spine.centreline_mm, self.stage2)
+            clock.lap("stage2_levels")
         oriented = scan.grid.reoriented(self.stage2.spec.axcodes)
         found = identify(
             tissues.probabilities,
@@ -142,7 +211,7 @@ class Segmenter:
 
         return {
             "version": __version__,
-            "weights_sha256": {c.spec.stage: c.spec.weights_sha256 for c in (self.stage1, self.stage2)},
+            "weights_sha256": self.weights_sha256,
             "grid": {"shape": scan.grid.shape, "spacing_mm": scan.grid.spacing_mm, "axcodes": scan.grid.axcodes},
             "device": self.device,
             "seconds": clock.seconds,
@@ -246,6 +315,9 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.restart()
+
+    def restart(self) -> None:
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:

@@ -18,8 +18,8 @@ import cascade
 ROOT = Path(cascade.__file__).parent
 #: Rooms that import nothing but rooms on an earlier line (or their own).
 FLOORS = (
-    {"errors"},
-    {"labels"},
+    {"errors", "job"},
+    {"labels", "workers"},
     {"volume"},
     {"extras", "recognise", "schema", "terminology"},
     {"nifti", "metrics", "phantom", "endplates"},
@@ -33,6 +33,8 @@ FLOORS = (
     {"patches"},
     {"stage1_spine", "stage2_levels", "postproc"},
     {"segmentation"},
+    {"manifest", "cluster"},
+    {"cohort"},
     {"pipeline", "report"},
     {"bundle"},
     {"export"},
