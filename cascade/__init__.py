@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         NumberingError,
         OutputError,
         SchemeError,
+        WorkersError,
     )
     from cascade.labels import (
         CASCADE,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         VERSE,
         LabelScheme,
     )
+    from cascade.manifest import Outcome
     from cascade.measure import Measurement
     from cascade.pipeline import Segmenter, segment
     from cascade.postproc.naming import Numbering
@@ -38,8 +40,11 @@ if TYPE_CHECKING:
     from cascade.volume import Grid, LabelMap, Volume
 
 _HOMES = {
-    "cascade.errors": ("CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError"),
+    "cascade.errors": (
+        "CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError WorkersError"
+    ),
     "cascade.labels": "CASCADE CASCADE_EXTENDED MRSPINESEG SPIDER TOTALSEGMENTATOR_MR TOTALSPINESEG VERSE LabelScheme",
+    "cascade.manifest": "Outcome",
     "cascade.measure": "Measurement",
     "cascade.pipeline": "Segmenter segment",
     "cascade.segmentation": "Level Segmentation",
@@ -68,11 +73,13 @@ __all__ = [
     "NoSpineError",
     "Numbering",
     "NumberingError",
+    "Outcome",
     "OutputError",
     "SchemeError",
     "Segmentation",
     "Segmenter",
     "Volume",
+    "WorkersError",
     "segment",
 ]
 

@@ -124,15 +124,15 @@ def run_cohort(
     OutputError
         The manifest cannot be written.
     """
-    todo = []
+    jobs, todo = list(jobs), []
+    if manifest:
+        manifest.begin(jobs)
     for job in jobs:
         known = manifest.known(job) if manifest and resume else None
         if known:
             yield job, known
         else:
             todo.append(job)
-    if manifest:
-        manifest.begin(todo)
     for job, outcome in _done(todo, task, workers, stop, ordered=manifest is None):
         if manifest:
             manifest.add(job, outcome)

@@ -107,10 +107,11 @@ class Manifest:
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         except OSError as error:
             raise OutputError(f"{path}: cannot write here ({error.strerror or error}); choose another output") from error
+        if not path.is_file():
+            os.close(self._file)
+            raise OutputError(f"{path}: expected a plain file for the manifest; found something else; choose another output")
         self._known = dict(_lines(path))
-        self.alone = self._lock(_AT_WORK, exclusive=True)
-        if not self.alone:
-            self._lock(_AT_WORK)
+        self._lock(_AT_WORK, patient=True)
 
     def __enter__(self) -> Manifest:
         return self
@@ -130,10 +131,10 @@ class Manifest:
         return outcome if digest_of(job.image) == outcome.input_sha256 else None
 
     def begin(self, jobs: Iterable[Job]) -> None:
-        """Delete what a kill has left of jobs that are to be done now, unless another process is at work in this folder."""
-        if self.alone:
+        """Delete what a kill has left of these jobs' files, unless another process is at work in this folder."""
+        if self._lock(_AT_WORK, exclusive=True):
             remove_leftovers(path for job in jobs for path in (job.output, *job.beside))
-            self._lock(_AT_WORK)
+            self._lock(_AT_WORK, patient=True)
 
     def add(self, job: Job, outcome: Outcome) -> None:
         """Append the line of a job.
@@ -148,9 +149,9 @@ class Manifest:
         line = (json.dumps(names | outcome.columns() | finished | self.made_with) + "\n").encode()
         self._lock(_APPENDING, exclusive=True, patient=True)
         try:
-            size = os.lseek(self._file, 0, os.SEEK_END)
-            torn = size and os.pread(self._file, 1, size - 1) != b"\n"
-            line = b"\n" + line if torn else line
+            if os.lseek(self._file, 0, os.SEEK_END):
+                os.lseek(self._file, -1, os.SEEK_END)
+                line = line if os.read(self._file, 1) == b"\n" else b"\n" + line
             if os.write(self._file, line) != len(line):
                 raise OSError(None, "no space left")
         except OSError as error:
@@ -167,8 +168,8 @@ class Manifest:
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
-            kind = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if patient or not exclusive else fcntl.LOCK_NB)
-            fcntl.lockf(self._file, kind, 1, byte)
+            kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            fcntl.lockf(self._file, kind if patient else kind | fcntl.LOCK_NB, 1, byte)
             return True
         return False
 

@@ -24,6 +24,7 @@ from cascade.manifest import MANIFEST, Manifest, Outcome
 from cascade.postproc.identify import Identified, Notice, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
+from cascade.preprocess import finite
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
@@ -260,13 +261,10 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
         raise InputError(f"{name}: expected the field of view of a scanner; found {found} mm; correct the header's voxel spacing")
     if min(scan.grid.shape) <= FEW_SLICES:
         notices.append(Notice("few-slices", None, f"only {min(scan.grid.shape)} slices; the outer parts of the spine are not in view"))
-    finite = np.isfinite(scan.data)
-    if not finite.any():
-        raise InputError(f"{name}: expected an image; no voxel holds a finite number")
-    if not finite.all():
-        share = 1 - finite.mean()
+    with _naming_the_file(image):
+        scan, share = finite(scan)
+    if share:
         notices.append(Notice("not-finite", None, f"{share:.2%} of the voxels are NaN or infinite; they are taken as background"))
-        scan = Volume(np.where(finite, scan.data, scan.data[finite].min()), scan.grid)
     if scan.data.min() == scan.data.max():
         raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
     return scan, source, tuple(notices)

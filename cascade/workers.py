@@ -103,7 +103,7 @@ class _Spread(Generic[J, R]):
                 awaited = [next(iter(self.flying))] if ordered else list(self.flying)
                 for future in wait(awaited, return_when=FIRST_COMPLETED).done:
                     job = self.flying.pop(future)
-                    if not self._died(future):
+                    if not self._died(job, future):
                         yield job, future
                     elif self.deaths[job] < TRIES:
                         self.suspects.append(job)
@@ -131,13 +131,14 @@ class _Spread(Generic[J, R]):
             return not self.flying
         return len(self.flying) < max(1, self.workers.ahead())
 
-    def _died(self, future: Future[R]) -> bool:
+    def _died(self, job: J, future: Future[R]) -> bool:
         try:
             error = future.exception()
         except CancelledError as lost:
             raise WorkersError("expected the workers to answer; the connection to them is lost; go on with new ones") from lost
         # Dask's own error is told by its name, so that Dask need not be installed.
         died = isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+        self.deaths[job] += died
         self.deaths_in_a_row = self.deaths_in_a_row + 1 if died else 0
         if self.deaths_in_a_row > _HOPELESS:
             raise WorkersError(f"expected workers that live; {_HOPELESS} died in a row; look at their memory, or use fewer at a time")

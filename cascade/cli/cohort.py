@@ -7,6 +7,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +16,7 @@ from cascade.cli import console
 from cascade.cli.jobs import is_file_name
 from cascade.cluster import dask_workers
 from cascade.cohort import Task, run_cohort
+from cascade.errors import InputError
 from cascade.job import Job
 from cascade.manifest import MANIFEST, Manifest, Outcome
 from cascade.report import ReportIndex
@@ -39,7 +41,7 @@ def do_jobs(jobs: list[Job], task: Task, options: argparse.Namespace) -> int:
             failed |= outcome.state != "done" or _offends(outcome, options.strict)
             earlier += outcome.earlier
             if index and job.report:
-                index.add(job.report) if outcome.state == "done" else index.add_failed(job.report, job.title, _why(job, outcome))
+                failed |= not _enter(index, job, job.report, outcome)
     if index:
         index.save()
     if earlier:
@@ -103,3 +105,16 @@ def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:
     if not options.report or any(job.report == options.report for job in jobs):
         return None
     return ReportIndex(options.report)
+
+
+def _enter(index: ReportIndex, job: Job, report: Path, outcome: Outcome) -> bool:
+    """Take up a scan in the index; tell whether its report could be read."""
+    if outcome.state != "done":
+        index.add_failed(report, job.title, (outcome.error or "").removeprefix(f"{job.image}: "))
+        return True
+    try:
+        index.add(report)
+    except InputError as problem:
+        console.error(problem)
+        return False
+    return True
