@@ -110,7 +110,7 @@ def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:
 def _enter(index: ReportIndex, job: Job, report: Path, outcome: Outcome) -> bool:
     """Take up a scan in the index; tell whether its report could be read."""
     if outcome.state != "done":
-        index.add_failed(report, job.title, (outcome.error or "").removeprefix(f"{job.image}: "))
+        index.add_failed(report, job.title, (outcome.error or "").partition(f"{job.image}: ")[2])
         return True
     try:
         index.add(report)
