@@ -164,19 +164,21 @@ class TestTask:
             jobs_for(scans, Path("o"))
 
 
+@pytest.fixture(scope="module")
+def segmenter(oracle_weights: Path) -> Segmenter:
+    return Segmenter.from_pretrained("cpu", oracle_weights)
+
+
+@pytest.fixture(scope="module")
+def scans(coded: Coded, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("scans")
+    write_volume(coded[0], folder / "a.nii.gz")
+    (folder / "b.nii.gz").write_text("no scan")
+    (folder / "c.nii.gz").symlink_to(folder / "a.nii.gz")
+    return sorted(folder.iterdir())
+
+
 class TestMap:
-    @pytest.fixture(scope="class")
-    def segmenter(self, oracle_weights: Path) -> Segmenter:
-        return Segmenter.from_pretrained("cpu", oracle_weights)
-
-    @pytest.fixture(scope="class")
-    def scans(self, coded: Coded, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-        folder = tmp_path_factory.mktemp("scans")
-        write_volume(coded[0], folder / "a.nii.gz")
-        (folder / "b.nii.gz").write_text("no scan")
-        (folder / "c.nii.gz").symlink_to(folder / "a.nii.gz")
-        return sorted(folder.iterdir())
-
     def test_results_come_in_order_and_equal_those_of_segment(self, segmenter: Segmenter, scans: list[Path]) -> None:
         expected = segmenter.segment(scans[0])
         with ThreadPoolExecutor(2) as executor:
