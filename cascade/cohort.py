@@ -82,7 +82,8 @@ class Task:
             if self.keep:
                 self.keep(result, job)
         except CascadeError as problem:
-            state: State = "refused" if isinstance(problem, (InputError, NumberingError)) else "failed"
+            hopeless = isinstance(problem, (InputError, NumberingError)) and not isinstance(problem.__cause__, MemoryError)
+            state: State = "refused" if hopeless else "failed"
             return Outcome(state, error=str(problem), seconds=_since(started), input_sha256=digest)
         return Outcome(
             "done",
