@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         NumberingError,
         OutputError,
         SchemeError,
+        WorkersError,
     )
     from cascade.labels import (
         CASCADE,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         VERSE,
         LabelScheme,
     )
+    from cascade.manifest import Outcome
     from cascade.measure import Measurement
     from cascade.pipeline import Segmenter, segment
     from cascade.postproc.naming import Numbering
@@ -40,8 +42,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "cascade.corrections": "Click",
-    "cascade.errors": ("CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError"),
+    "cascade.errors": (
+        "CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError WorkersError"
+    ),
     "cascade.labels": "CASCADE CASCADE_EXTENDED MRSPINESEG SPIDER TOTALSEGMENTATOR_MR TOTALSPINESEG VERSE LabelScheme",
+    "cascade.manifest": "Outcome",
     "cascade.measure": "Measurement",
     "cascade.pipeline": "Segmenter segment",
     "cascade.segmentation": "Level Segmentation",
@@ -71,11 +76,13 @@ __all__ = [
     "NoSpineError",
     "Numbering",
     "NumberingError",
+    "Outcome",
     "OutputError",
     "SchemeError",
     "Segmentation",
     "Segmenter",
     "Volume",
+    "WorkersError",
     "segment",
 ]
 

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,10 +194,28 @@ def _is_naming(naming: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A spec with its network, ready to run."""
+    """A spec with its network, ready to run.
+
+    One that was loaded from a folder is pickled as the folder's name: whoever unpickles it loads the weights there, once a process.
+
+    Parameters
+    ----------
+    spec : StageSpec
+    network : torch.nn.Module
+    folder : Path, optional
+        Where it was loaded from.
+    """
 
     spec: StageSpec
     network: torch.nn.Module
+    folder: Path | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is None:
+            return type(self), (self.spec, self.network)
+        folder = None if self.folder == packaged_weights() else self.folder.absolute()
+        device = str(next(self.network.parameters()).device)
+        return _loaded_once, (self.spec.stage, folder, device, self.spec.weights_sha256)
 
 
 def packaged_weights() -> Path:
@@ -243,7 +262,19 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu",
     network = _filled(network, spec, content, weights_path).to(device).eval()
     if recorded:
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # not in torch's stubs
-    return Checkpoint(spec, network)
+    return Checkpoint(spec, network, folder)
+
+
+@cache
+def _loaded_once(stage: str, folder: Path | None, device: str, sha256: str) -> Checkpoint:
+    """Load a checkpoint that another process has pickled, and make sure that it is the same."""
+    checkpoint = load_checkpoint(stage, folder, device, recorded=True)
+    if checkpoint.spec.weights_sha256 != sha256:
+        raise CheckpointError(
+            f"{checkpoint.folder}: expected {stage} with sha256 {sha256[:12]}..., found {checkpoint.spec.weights_sha256[:12]}...; "
+            "give all workers the same weights"
+        )
+    return checkpoint
 
 
 def _read_spec(path: Path) -> StageSpec:

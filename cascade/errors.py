@@ -35,5 +35,9 @@ class CheckpointError(CascadeError):
     """A weight file or its StageSpec is missing, truncated, altered or not understood."""
 
 
+class WorkersError(CascadeError):
+    """The processes or machines that scans were given to cannot be used, or are lost."""
+
+
 class MissingExtraError(CascadeError):
     """An optional dependency is needed; the message names the extra that brings it."""

@@ -8,9 +8,11 @@ import gzip
 import json
 import math
 import os
+import re
 import tempfile
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +48,9 @@ _MAX_HEADER_BYTES = 1 << 24
 _GZIP = b"\x1f\x8b"
 #: What nibabel raises on files that are damaged.
 _UNREADABLE = (ValueError, OSError, EOFError, zlib.error, ArithmeticError, LookupError, TypeError, MemoryError, WrapStructError)
+#: Names of the temporary files of `replacing`: the start of the file's name, then what makes them unique.
+_START, _TEMPORARY = 40, re.compile(r"\.(?P<start>.{1,40})\.[a-z0-9_]{8}(\.[^.]+)*")
+_UMASK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix or path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:_START]}.", suffix=suffix or path.suffix, dir=path.parent)
         temporary = Path(name)
         os.close(handle)
         yield temporary
@@ -218,9 +223,21 @@ def together() -> Iterator[None]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(outputs: Iterable[Path]) -> None:
+    """Delete what a killed process left of writing `outputs`; nobody may be writing them now."""
+    starts: dict[Path, set[str]] = {}
+    for path in outputs:
+        starts.setdefault(path.parent, set()).add(path.name[:_START])
+    for folder in filter(Path.is_dir, starts):
+        for file in folder.iterdir():
+            if (found := _TEMPORARY.fullmatch(file.name)) and found["start"] in starts[folder]:
+                file.unlink(missing_ok=True)
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

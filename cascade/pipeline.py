@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,19 +17,25 @@ import numpy as np
 from scipy import ndimage
 
 from cascade.checkpoints import STAGES, Checkpoint, choose_device, load_checkpoint
+from cascade.cohort import Task, jobs_for, run_cohort, save_labels
 from cascade.corrections import Click, clicks_to_json, read_clicks
 from cascade.errors import InputError, NumberingError
 from cascade.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
+from cascade.manifest import MANIFEST, Manifest, Outcome
 from cascade.postproc.clicks import identify_with_clicks
 from cascade.postproc.identify import Evidence, Identified, Notice, identify_evidence
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
+from cascade.preprocess import finite
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap, Volume
+from cascade.workers import Workers, core_count
 
+#: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
+_NETWORKS = threading.Lock()
 MIN_VOXELS, FEW_SLICES = 5, 8
 #: A whole body, and the bore of a scanner along it: what lies beyond is an error in the header, and hours of work.
 MAX_EXTENT_MM, MAX_EXTENT_MM3 = 2500.0, 1e9
@@ -136,15 +144,77 @@ class Segmenter:
         with _naming_the_file(image):
             return self.name(self.perceive(image, series), scheme=target, numbering=numbering, clicks=given)
 
+    def map(
+        self,
+        images: Iterable[str | os.PathLike[str]],
+        output: str | os.PathLike[str] | None = None,
+        *,
+        executor: Executor | None = None,
+        ahead: int | None = None,
+        resume: bool = False,
+        root: str | os.PathLike[str] | None = None,
+        scheme: str | LabelScheme = CASCADE,
+        numbering: Numbering | None = None,
+    ) -> Iterator[tuple[Path, Outcome]]:
+        """Segment many scans; one that fails does not stop the others.
+
+        Parameters
+        ----------
+        images : iterable of path
+        output : path, optional
+            Folder for the labels and ``manifest.jsonl``. Without it the results come back in memory, as `Outcome.result`.
+        executor : Executor, optional
+            Any of `concurrent.futures`: threads read and write while the networks work; worker processes load the weights once
+            each (`cascade.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
+            machines. By default one scan after the other.
+        ahead : int, optional
+            Scans that are submitted and not done, at most; bounds the memory. By default twice the cores.
+        resume : bool
+            Leave out what the manifest says is done, with the same scan, weights and options.
+        root : path, optional
+            Folder of the images, below which theirs are mirrored in `output`.
+        scheme, numbering
+            As for `segment`.
+
+        Yields
+        ------
+        image : Path
+        outcome : Outcome
+            In the order of `images`; with `output`, as soon as it is in the manifest.
+
+        Raises
+        ------
+        InputError
+            Two scans would have one output.
+        OutputError
+            The manifest cannot be written.
+        WorkersError
+            The executor cannot be used any more.
+        """
+        jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
+        task = Task(self, save_labels if output else None, scheme, numbering)
+        workers = Workers(executor, lambda: ahead or 2 * core_count()) if executor else None
+        with contextlib.ExitStack() as stack:
+            manifest = stack.enter_context(Manifest(Path(output) / MANIFEST, task.made_with())) if output else None
+            for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=resume):
+                yield job.image, outcome
+
+    @property
+    def weights_sha256(self) -> dict[str, str]:
+        """The sha256 of each stage's weights."""
+        return {c.spec.stage: c.spec.weights_sha256 for c in (self.stage1, self.stage2)}
+
     def perceive(self, image: str | os.PathLike[str] | Volume, series: str | None = None) -> Perception:
         """Run both networks on one scan; the parameters and errors are those of `segment`."""
         clock = _Clock()
         scan, source, notices = read_scan(image, series)
         clock.lap("read")
-        spine = locate(scan, self.stage1)
-        clock.lap("stage1_spine")
-        tissues = classify(scan, spine.centreline_mm, self.stage2)
-        clock.lap("stage2_levels")
+        with _NETWORKS:
+            clock.restart()
+            spine = locate(scan, self.stage1)
+            clock.lap("stage1_spine")
+            tissues = classify(scan, spine.centreline_mm, self.stage2)
+            clock.lap("stage2_levels")
         grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming
         evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, naming)
         return Perception(scan, spine, evidence, notices, clock.seconds, source)
@@ -183,7 +253,7 @@ class Segmenter:
         grid = seen.scan.grid
         return {
             "version": __version__,
-            "weights_sha256": {c.spec.stage: c.spec.weights_sha256 for c in (self.stage1, self.stage2)},
+            "weights_sha256": self.weights_sha256,
             "grid": {"shape": grid.shape, "spacing_mm": grid.spacing_mm, "axcodes": grid.axcodes},
             "device": self.device,
             "seconds": {**seen.seconds, **clock.seconds},
@@ -233,13 +303,10 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
         raise InputError(f"{name}: expected the field of view of a scanner; found {found} mm; correct the header's voxel spacing")
     if min(scan.grid.shape) <= FEW_SLICES:
         notices.append(Notice("few-slices", None, f"only {min(scan.grid.shape)} slices; the outer parts of the spine are not in view"))
-    finite = np.isfinite(scan.data)
-    if not finite.any():
-        raise InputError(f"{name}: expected an image; no voxel holds a finite number")
-    if not finite.all():
-        share = 1 - finite.mean()
+    with _naming_the_file(image):
+        scan, share = finite(scan)
+    if share:
         notices.append(Notice("not-finite", None, f"{share:.2%} of the voxels are NaN or infinite; they are taken as background"))
-        scan = Volume(np.where(finite, scan.data, scan.data[finite].min()), scan.grid)
     if scan.data.min() == scan.data.max():
         raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
     return scan, source, tuple(notices)
@@ -296,6 +363,9 @@ class _Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.restart()
+
+    def restart(self) -> None:
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:

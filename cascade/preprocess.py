@@ -47,6 +47,22 @@ class IntensityScale:
         return ((np.clip(data, self.low, self.high) - self.mean) / self.deviation).astype(np.float32)
 
 
+def finite(scan: Volume) -> tuple[Volume, float]:
+    """Make what is NaN or infinite background (the scan's lowest value); the second value is its share of the voxels.
+
+    Raises
+    ------
+    InputError
+        No voxel holds a finite number.
+    """
+    sound = np.isfinite(scan.data)
+    if sound.all():
+        return scan, 0.0
+    if not sound.any():
+        raise InputError("expected an image; no voxel holds a finite number")
+    return Volume(np.where(sound, scan.data, scan.data[sound].min()), scan.grid), float(1 - sound.mean())
+
+
 def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = None) -> Volume:
     """Bring a scan to the orientation, voxel spacing and intensity scale that a checkpoint was trained for.
 

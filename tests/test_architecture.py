@@ -19,8 +19,8 @@ from cascade.checkpoints import packaged_weights
 ROOT = Path(cascade.__file__).parent
 #: Rooms that import nothing but rooms on an earlier line (or their own).
 FLOORS = (
-    {"errors"},
-    {"labels"},
+    {"errors", "job"},
+    {"labels", "workers"},
     {"volume"},
     {"extras", "recognise", "schema", "terminology", "kernels"},
     {"nifti", "metrics", "phantom", "endplates"},
@@ -34,6 +34,8 @@ FLOORS = (
     {"patches"},
     {"stage1_spine", "stage2_levels", "postproc"},
     {"segmentation"},
+    {"manifest", "cluster"},
+    {"cohort"},
     {"pipeline", "report"},
     {"bundle"},
     {"export"},

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from cascade.errors import CascadeError
 
@@ -39,6 +42,45 @@ def positive(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
+
+
+class Stop:
+    """While its block lasts, the first Ctrl-C or SIGTERM is a wish to stop, the second one stops at once.
+
+    Parameters
+    ----------
+    patient : bool
+        Otherwise the first one stops at once.
+
+    Attributes
+    ----------
+    signal : int or None
+        The one that came.
+    """
+
+    def __init__(self, *, patient: bool) -> None:
+        self.signal: int | None = None
+        self.patient = patient
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        if self.patient and threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __call__(self) -> bool:
+        """Tell whether to stop."""
+        return self.signal is not None
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        os.write(2, b"cascade: stopping when the scans in work are done; again to stop at once\n")
 
 
 def run(command: Callable[[], int]) -> int:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cascade.cli import console
 from cascade.errors import CascadeError, InputError, OutputError
 from cascade.extras import extra
+from cascade.job import Job
 from cascade.recognise import find_scans, find_suffix, recognise, stem
 
 if TYPE_CHECKING:
+    from cascade.dicom_seg import SegType
     from cascade.dicom_series import Series
+    from cascade.segmentation import Segmentation
 
 T = TypeVar("T")
 
@@ -28,55 +31,36 @@ _NIFTI = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One scan and where its results go.
+class Keep:
+    """Writes everything that a job asks for.
 
     Parameters
     ----------
-    image : Path
-        File, or folder of a DICOM series.
-    output : Path
-    json, picture, table, report : Path or None
-    series : str or None
-        SeriesInstanceUID or series number.
-    series_number : int or None
-        For messages.
-    dataset : Path or None
-        BIDS data set that the scan belongs to.
+    seg_type : {"binary", "labelmap"}
+        Kind of DICOM SEG.
     """
 
-    image: Path
-    output: Path
-    json: Path | None = None
-    picture: Path | None = None
-    table: Path | None = None
-    report: Path | None = None
-    series: str | None = None
-    series_number: int | None = None
-    dataset: Path | None = None
+    seg_type: SegType
 
-    @property
-    def names(self) -> dict[str, str]:
-        """Where the scan came from and went to, for JSON."""
-        series = {} if self.series_number is None else {"series": str(self.series_number)}
-        return {"input": str(self.image), **series, "output": str(self.output)}
+    def __call__(self, result: Segmentation, job: Job) -> None:
+        """Write the labels, and what goes beside them, all or nothing."""
+        from cascade.bids import write_sidecars
+        from cascade.nifti import together
 
-    @property
-    def beside(self) -> tuple[Path | None, ...]:
-        """What is written beside the labels."""
-        return tuple(getattr(self, kind) for kind in _BESIDE)
+        with together():
+            result.save(job.output, seg_type=self.seg_type)
+            if job.dataset:
+                write_sidecars(job.output, job.image, job.dataset, result.labels.scheme, result.to_dict())
+            if job.json:
+                result.save_json(job.json, **job.names)
+            if job.picture:
+                result.save_picture(job.picture)
+            if job.table:
+                result.save_table(job.table)
+            if job.report:
+                from cascade.report import save_report
 
-    @property
-    def title(self) -> str:
-        """What tells where the scan came from without telling the folders above it."""
-        return f"{self.image.name}{self._series}"
-
-    @property
-    def _series(self) -> str:
-        return "" if self.series_number is None else f" (series {self.series_number})"
-
-    def __str__(self) -> str:
-        return f"{self.image}{self._series}"
+                save_report(result, job.report, job.title)
 
 
 @dataclass(frozen=True)

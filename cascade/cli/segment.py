@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 from cascade import __version__
 from cascade.cli import console
-from cascade.cli.jobs import FORMATS, Job, list_jobs
-from cascade.errors import CascadeError, InputError, NumberingError
+from cascade.cli.jobs import FORMATS, Keep, is_file_name, list_jobs
+from cascade.errors import InputError, NumberingError
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
     from cascade.corrections import Click
+    from cascade.job import Job
     from cascade.pipeline import Segmenter
     from cascade.postproc.naming import Numbering
-    from cascade.report import ReportIndex
-    from cascade.segmentation import Segmentation
 
 _EXAMPLES = """\
 examples:
@@ -28,6 +27,7 @@ examples:
   cascade-segment t2_sag.nii.gz -o levels.nii.gz --json run.json --picture qc.png
   cascade-segment t2_sag.nii.gz -o levels.nii.gz --table levels.tsv --report qc.html
   cascade-segment scans/ -o out/ --picture pictures/   a folder; one bad scan does not stop the rest
+  cascade-segment scans/ -o out/ --jobs 4 --resume     a cohort, in four processes; goes on where an earlier run ended
   cascade-segment study/ -o levels.dcm --series 5      a DICOM series in, a DICOM SEG out
   cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
   cascade-segment t2.nii.gz -o l.nii.gz --scheme verse every structure found, in another numbering
@@ -52,6 +52,20 @@ def _check_usage(options: argparse.Namespace, parser: argparse.ArgumentParser) -
         parser.error("argument --bids: expected one data set as input, and no --format")
     if options.demo is None and (not options.inputs or (options.output is None and not options.bids)):
         parser.error("expected scans and -o OUT, or --demo DIR; see --help for examples")
+    if options.resume and options.output and is_file_name(options.output):
+        parser.error("argument --resume: expected a folder as -o, which has a manifest")
+    if options.scheduler:
+        if options.jobs > 1:
+            parser.error("argument --jobs: not with --scheduler; the cluster has its own workers")
+        _make_absolute(options)
+
+
+def _make_absolute(options: argparse.Namespace) -> None:
+    """Workers on other machines have another working folder."""
+    options.inputs = [path.absolute() for path in options.inputs]
+    for name in ("output", "json", "picture", "table", "report", "weights"):
+        if (path := getattr(options, name)) is not None:
+            setattr(options, name, path.absolute())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,7 +111,10 @@ def _parser() -> argparse.ArgumentParser:
         help="exit 1 if a scan has a warning (of these comma-separated codes); outputs are written",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where the networks run (default: auto)")
-    parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores, shared out among the jobs)")
+    parser.add_argument("--jobs", type=console.positive, default=1, metavar="N", help="scans at a time, each in a process (default: 1)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="scans go to a Dask cluster: tcp://host:port, or its scheduler file")
+    parser.add_argument("--resume", action="store_true", help="leave out what OUT/manifest.jsonl says is done")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own instead of the packaged ones")
     parser.add_argument("--demo", type=Path, metavar="DIR", help="segment a synthetic scan, write everything to DIR, print Dice")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
@@ -107,60 +124,20 @@ def _parser() -> argparse.ArgumentParser:
 def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     numbering = _numbering(options, parser)
     jobs, failed = list_jobs(options)
+    if not jobs:
+        return console.FAILED if failed else console.DONE
     clicks = _clicks(options, jobs)
-    if jobs:
-        segmenter, index = _load(options), _index(options, jobs)
-        for job in _progress(jobs):
-            try:
-                result = _segment_one(segmenter, job, options, numbering, clicks)
-                failed |= _offends(result, options.strict)
-                if index and job.report:
-                    index.add(result, job.report, job.title)
-            except CascadeError as problem:
-                console.error(problem)
-                failed = True
-                if index and job.report:
-                    index.add_failed(job.report, job.title, str(problem).partition(f"{job.image}: ")[2])
-        if index:
-            index.save()
-    return console.FAILED if failed else console.DONE
+    segmenter = _load(options)
 
+    from cascade.cli.cohort import do_jobs, threads_of_a_worker
+    from cascade.cohort import Task
 
-def _segment_one(
-    segmenter: Segmenter, job: Job, options: argparse.Namespace, numbering: Numbering, clicks: tuple[Click, ...]
-) -> Segmentation:
-    from cascade.formats import check_output
-    from cascade.nifti import together
-
-    check_output(job.output, job.image, *job.beside)
     scheme = "cascade-extended" if options.extended and options.scheme == "cascade" else options.scheme
-    result = segmenter.segment(job.image, scheme=scheme, numbering=numbering, series=job.series, clicks=clicks)
-    with together():
-        _write(result, job, options)
-    for notice in result.warnings:
-        console.warn(str(job), notice.code, notice.text)
-    print(f"{job.output}\t{' '.join(level.name for level in result.levels)}", flush=True)
-    return result
+    task = Task(segmenter, Keep(options.seg_type), scheme, numbering, threads_of_a_worker(options), clicks)
+    return do_jobs(jobs, task, options) or (console.FAILED if failed else console.DONE)
 
 
-def _write(result: Segmentation, job: Job, options: argparse.Namespace) -> None:
-    from cascade.bids import write_sidecars
-    from cascade.report import save_report
-
-    result.save(job.output, seg_type=options.seg_type)
-    if job.dataset:
-        write_sidecars(job.output, job.image, job.dataset, result.labels.scheme, result.to_dict())
-    if job.json:
-        result.save_json(job.json, **job.names)
-    if job.picture:
-        result.save_picture(job.picture)
-    if job.table:
-        result.save_table(job.table)
-    if job.report:
-        save_report(result, job.report, job.title)
-
-
-def _clicks(options: argparse.Namespace, jobs: list[Job]) -> tuple[Click, ...]:
+def _clicks(options: argparse.Namespace, jobs: Sequence[Job]) -> tuple[Click, ...]:
     """The clicks for the only scan."""
     if options.clicks is None:
         return ()
@@ -171,15 +148,6 @@ def _clicks(options: argparse.Namespace, jobs: list[Job]) -> tuple[Click, ...]:
     return read_clicks(options.clicks)
 
 
-def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:
-    """The page that leads to the reports, where they go to a folder."""
-    if not options.report or any(job.report == options.report for job in jobs):
-        return None
-    from cascade.report import ReportIndex
-
-    return ReportIndex(options.report)
-
-
 def _load(options: argparse.Namespace) -> Segmenter:
     import torch
 
@@ -188,11 +156,6 @@ def _load(options: argparse.Namespace) -> Segmenter:
     if options.threads:
         torch.set_num_threads(options.threads)
     return Segmenter.from_pretrained(options.device, options.weights)
-
-
-def _offends(result: Segmentation, strict: str | None) -> bool:
-    codes = {notice.code for notice in result.warnings}
-    return bool(codes if strict == "all" else codes & set((strict or "").split(",")))
 
 
 def _numbering(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Numbering:
@@ -212,15 +175,6 @@ def _anchor(text: str) -> tuple[str, tuple[float, float, float]]:
     except ValueError:
         raise ValueError(f"argument --anchor: expected LEVEL=X,Y,Z in mm, got {text!r}") from None
     return name, (x, y, z)
-
-
-def _progress(jobs: list[Job]) -> Sequence[Job]:
-    if len(jobs) < 2 or not sys.stderr.isatty():
-        return jobs
-    from tqdm import tqdm
-
-    bar: Sequence[Job] = tqdm(jobs, unit="scan", file=sys.stderr)
-    return bar
 
 
 def _demo(options: argparse.Namespace) -> int:

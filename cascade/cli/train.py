@@ -21,6 +21,7 @@ examples:
   cascade-train stage2 --data cases/cases.tsv --out runs/levels --minutes 110
   cascade-train stage2 --data cases/ --out runs/levels --resume           go on after a kill, as if it had not happened
   cascade-train stage2 --data mine/ --out runs/mine --init runs/levels    start from weights
+  torchrun --nproc-per-node 4 -m cascade.cli.train stage2 --data cases/ --out runs/levels           on four GPUs
   cascade-segment scan.nii.gz -o levels.nii.gz --weights runs/both        use stage1_spine.* and stage2_levels.* of a folder
 
 A table has tab-separated columns dataset, case and, if there are, patient, split, scheme; the files are
@@ -69,6 +70,7 @@ def _train(options: argparse.Namespace) -> int:
     from cascade.checkpoints import choose_device, load_checkpoint
     from cascade.training.examples import prepare_examples
     from cascade.training.loop import train
+    from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
     from cascade.training.stages import STAGES
@@ -82,14 +84,16 @@ def _train(options: argparse.Namespace) -> int:
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)
     for problem in problems:
         console.warn(options.data, "case-not-used", problem)
+    for example in examples:
+        for note in example.notes:
+            console.warn(example.case.image, "not-finite", note)
     if options.teacher:
         console.say("asking the teacher what the labels leave open ...")
         examples = answer_open_questions(examples, load_checkpoint(recipe.spec.stage, options.teacher))
     naming = stage.naming(example.case.load_labels() for example in examples)
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     init = load_checkpoint(recipe.spec.stage, options.init).network if options.init else None
-    device = choose_device(options.device)
-    with contextlib.closing(_Progress()) as progress:
+    with joined(choose_device(options.device)) as device, contextlib.closing(_Progress()) as progress:
         spec = train(
             examples,
             recipe,
@@ -100,7 +104,9 @@ def _train(options: argparse.Namespace) -> int:
             max_seconds=options.minutes * 60,
             progress=progress,
         )
-    print(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")
+        first = not rank()
+    if first:
+        print(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")
     return console.DONE
 
 

@@ -7,6 +7,7 @@ import html
 import importlib.resources
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from cascade.errors import InputError
 from cascade.labels import BODIES
 from cascade.measure import Measurement
 from cascade.nifti import replacing
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _THUMBNAIL = (360, 400)
 #: What a thumbnail shows around the labelled structures.
 _AROUND_MM = 25.0
+_CARD = re.compile(r'<script type="application/json" id="card-data">(?P<card>.*?)</script>')
 #: Confidence below which a level is marked.
 _LOW = 0.9
 #: Columns of the two tables: field of `Measurement`, heading, unit, decimals, explanation.
@@ -80,6 +83,7 @@ def save_report(result: Segmentation, path: Path, title: str) -> None:
         bodies=_table(result, "body"),
         discs=_table(result, "disc"),
         provenance=_provenance(result),
+        card=_json(dataclasses.asdict(_card_of(result, title))),
     )
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -87,12 +91,13 @@ def save_report(result: Segmentation, path: Path, title: str) -> None:
 
 @dataclass(frozen=True)
 class _Card:
+    """What the index shows of a scan; part of its report."""
+
     title: str
-    href: str
     thumbnail: str
     confidence: float
     weakest: str
-    codes: tuple[str, ...]
+    codes: Sequence[str]
     found: str
 
 
@@ -107,23 +112,25 @@ class ReportIndex:
     """
 
     folder: Path
-    _cards: list[_Card] = field(default_factory=list, init=False)
+    _cards: list[tuple[_Card, str]] = field(default_factory=list, init=False)
     _failed: list[tuple[str, str]] = field(default_factory=list, init=False)
 
-    def add(self, result: Segmentation, report: Path, title: str) -> None:
-        """Take up a scan whose report was written."""
-        weakest = min(result.levels, key=lambda level: level.confidence, default=None)
-        self._cards.append(
-            _Card(
-                self._place(report).with_name(title).as_posix(),
-                self._place(report).as_posix(),
-                _thumbnail(result),
-                weakest.confidence if weakest else 0.0,
-                display_name(weakest.name) if weakest else "none",
-                tuple(notice.code for notice in result.warnings),
-                _span(result) + f", {len(result.levels)} structures",
-            )
-        )
+    def add(self, report: Path) -> None:
+        """Take up a scan by its report.
+
+        Raises
+        ------
+        InputError
+            The file is no report of this version.
+        """
+        try:
+            embedded = _CARD.search(report.read_text(encoding="utf-8"))
+            card = _Card(**json.loads(embedded["card"] if embedded else ""))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{report}: expected a report of this version ({error}); make it again") from error
+        place = self._place(report)
+        card = dataclasses.replace(card, title=place.with_name(card.title).as_posix())
+        self._cards.append((card, place.as_posix()))
 
     def add_failed(self, report: Path, title: str, why: str) -> None:
         """Take up a scan whose report there will not be, and why."""
@@ -134,14 +141,14 @@ class ReportIndex:
 
     def save(self) -> None:
         """Write ``index.html`` into the folder."""
-        cards = sorted(self._cards, key=lambda card: (card.confidence, card.title))
-        failed = "".join(f"<li><b>{html.escape(title)}</b> {html.escape(why)}</li>" for title, why in self._failed)
+        cards = sorted(self._cards, key=lambda entry: (entry[0].confidence, entry[0].title))
+        failed = "".join(f"<li><b>{html.escape(title)}</b> {html.escape(why)}</li>" for title, why in sorted(self._failed))
         text = _template("index.html").substitute(
             style=_asset("style.css"),
             count=len(cards),
-            flagged=sum(bool(card.codes) for card in cards),
+            flagged=sum(bool(card.codes) for card, _ in cards),
             lost=len(self._failed),
-            cards="".join(_card(card) for card in cards),
+            cards="".join(_card(card, href) for card, href in cards),
             failed=f'<section class="notes bad"><h2>Not segmented</h2><ul>{failed}</ul></section>' if failed else "",
         )
         with replacing(self.folder / "index.html") as temporary:
@@ -321,13 +328,24 @@ def _thumbnail(result: Segmentation) -> str:
     return data_uri(coloured)
 
 
-def _card(card: _Card) -> str:
-    codes: Sequence[str] = card.codes
-    flags = "".join(f"<code>{html.escape(code)}</code> " for code in codes)
+def _card_of(result: Segmentation, title: str) -> _Card:
+    weakest = min(result.levels, key=lambda level: level.confidence, default=None)
+    return _Card(
+        title,
+        _thumbnail(result),
+        weakest.confidence if weakest else 0.0,
+        display_name(weakest.name) if weakest else "none",
+        [notice.code for notice in result.warnings],
+        _span(result) + f", {len(result.levels)} structures",
+    )
+
+
+def _card(card: _Card, href: str) -> str:
+    flags = "".join(f"<code>{html.escape(code)}</code> " for code in card.codes)
     low = " low" if card.confidence < _LOW else ""
     title = html.escape(card.title)
     return (
-        f'<li data-flagged="{int(bool(codes))}"><a href="{html.escape(card.href)}"><img src="{card.thumbnail}" alt=""><h2>{title}</h2></a>'
+        f'<li data-flagged="{int(bool(card.codes))}"><a href="{html.escape(href)}"><img src="{card.thumbnail}" alt=""><h2>{title}</h2></a>'
         f'<p class="confidence{low}">'
         f"<meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={card.confidence:.3f}></meter> {card.confidence:.0%} "
         f'<small class="least">least sure: {card.weakest}</small></p><p><small>{card.found}</small></p><p>{flags}</p></li>'

@@ -14,7 +14,7 @@ from torch import Tensor
 from cascade.cases import Case
 from cascade.checkpoints import StageSpec
 from cascade.errors import CascadeError, InputError
-from cascade.preprocess import network_input
+from cascade.preprocess import finite, network_input
 from cascade.training.augmentation import sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import LabelMap
@@ -34,12 +34,15 @@ class Example:
     allowed : Tensor of uint8, (x, y, z)
     centres : (n, 3) array of int16
         Voxels of labelled structures, around which patches are taken.
+    notes : tuple of str
+        What was noticed, for the user.
     """
 
     case: Case
     image: Tensor
     allowed: Tensor
     centres: NDArray[np.int16]
+    notes: tuple[str, ...] = ()
 
 
 def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> tuple[list[Example], list[str]]:
@@ -68,6 +71,7 @@ def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> 
 
 def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     scan, labels = case.load()
+    scan, share = finite(scan)
     volume = network_input(scan, spec)
     allowed = target(labels.reoriented(spec.axcodes).resampled(volume.grid))
     certain = (allowed & (allowed - 1) == 0) & (allowed > 1)
@@ -75,13 +79,15 @@ def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     if not len(centres):
         raise InputError("expected labelled structures; none is left at the working spacing")
     keep = np.random.default_rng(0).permutation(len(centres))[:20_000]
-    return Example(case, torch.from_numpy(volume.data).half(), torch.from_numpy(allowed), centres[keep].astype(np.int16))
+    notes = (f"{share:.2%} of the voxels are NaN or infinite; they are taken as background",) if share else ()
+    return Example(case, torch.from_numpy(volume.data).half(), torch.from_numpy(allowed), centres[keep].astype(np.int16), notes)
 
 
-def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
+def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
     """Draw the patches of one step; the same step of the same recipe is always the same batch.
 
-    A data set is drawn in proportion to the square root of its number of cases, so that small ones count.
+    Where several ranks train together, each draws other patches of the same size. A data set is drawn in proportion to the
+    square root of its number of cases, so that small ones count.
 
     Returns
     -------
@@ -90,6 +96,8 @@ def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int) -> tuple[
     """
     rng = np.random.default_rng((recipe.seed, step))
     choice = recipe.patches[rng.integers(len(recipe.patches))]
+    if rank:
+        rng = np.random.default_rng((recipe.seed, step, rank))
     chosen = rng.choice(len(examples), choice.batch, p=_probabilities(examples))
     pairs = [_patch(examples[i], choice, recipe, rng) for i in chosen]
     images, masks = zip(*pairs, strict=True)

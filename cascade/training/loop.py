@@ -21,9 +21,13 @@ from cascade.errors import CascadeError, OutputError
 from cascade.nifti import replacing
 from cascade.training.examples import Example, draw_batch
 from cascade.training.loss import partial_label_loss
+from cascade.training.progress import save_progress
+from cascade.training.ranks import mean_over_ranks, rank, rank_zero_says, shared
 from cascade.training.recipe import Recipe
 
 CHECKPOINT_SECONDS = 180.0
+#: Steps between two pictures of the progress.
+PICTURE_STEPS = 250
 _WARM_UP_STEPS = 100
 
 #: Called after every step with the step, the number of steps and the loss.
@@ -109,7 +113,9 @@ def train(
     """Train, and leave the averaged weights with their StageSpec in `out`.
 
     The state is written to ``out/state.pt`` every few minutes and at the end; with `resume` the run goes on from
-    there with the same schedule and the same batches, as if it had never stopped.
+    there with the same schedule and the same batches, as if it had never stopped. Beside it lie ``log.csv`` and, every few
+    hundred steps, ``progress.png``. Within `cascade.training.ranks.joined` several processes train together: each draws its own
+    patches, all keep the same weights, and rank 0 writes.
 
     Parameters
     ----------
@@ -141,13 +147,20 @@ def train(
     run = Run.start(recipe, device, init)
     if resume and (out / "state.pt").is_file():
         run.load(out / "state.pt")
+    forward = shared(run.network)
     started = saved = time.monotonic()
-    with _writing_to(out), _Log(out / "log.csv", steps_done=run.step) as log:
-        while run.step < recipe.steps and time.monotonic() - started < max_seconds:
-            loss = _step(run, recipe, *draw_batch(examples, recipe, run.step))
-            log.add(run.step, loss)
+    with _writing_to(out), _Log(out / "log.csv", steps_done=run.step) if not rank() else contextlib.nullcontext() as log:
+        while run.step < recipe.steps and not (max_seconds < math.inf and rank_zero_says(time.monotonic() - started >= max_seconds)):
+            begun = time.monotonic()
+            images, allowed = draw_batch(examples, recipe, run.step, rank())
+            loss = _step(run, recipe, forward, images, allowed)
+            if log is None:
+                continue
+            log.add(run.step, loss, run.optimizer.param_groups[0]["lr"], time.monotonic() - begun)
             if progress:
                 progress(run.step, recipe.steps, loss)
+            if run.step % PICTURE_STEPS == 0:
+                save_progress(run.average, images, allowed, out / "progress.png")
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 _store(run, recipe, examples, out)
                 saved = time.monotonic()
@@ -163,15 +176,16 @@ def _writing_to(folder: Path) -> Iterator[None]:
         raise OutputError(f"{folder}: cannot write here ({error.strerror or error}); choose another output") from error
 
 
-def _step(run: Run, recipe: Recipe, images: Tensor, allowed: Tensor) -> float:
+def _step(run: Run, recipe: Recipe, forward: nn.Module, images: Tensor, allowed: Tensor) -> float:
     device = next(run.network.parameters()).device
     for group in run.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * _schedule(run.step, recipe.steps)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        logits = run.network(images.to(device, memory_format=torch.channels_last_3d))
+        logits = forward(images.to(device, memory_format=torch.channels_last_3d))
     loss = partial_label_loss(logits, allowed.to(device))
-    if not torch.isfinite(loss):
-        raise TrainingError(f"the loss is {loss.item()} at step {run.step}; resume from the last state with a lower learning rate")
+    mean = mean_over_ranks(loss)
+    if not torch.isfinite(mean):
+        raise TrainingError(f"the loss is {mean.item()} at step {run.step}; resume from the last state with a lower learning rate")
     run.optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
@@ -179,9 +193,9 @@ def _step(run: Run, recipe: Recipe, images: Tensor, allowed: Tensor) -> float:
     run.step += 1
     decay = min(recipe.ema, (1 + run.step) / (10 + run.step))
     with torch.no_grad():
-        for mean, value in zip(run.average.parameters(), run.network.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
-    return float(loss.detach())
+        for average, value in zip(run.average.parameters(), run.network.parameters(), strict=True):
+            average.lerp_(value, 1 - decay)
+    return float(mean)
 
 
 def _schedule(step: int, steps: int) -> float:
@@ -191,22 +205,30 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _store(run: Run, recipe: Recipe, examples: Sequence[Example], out: Path) -> StageSpec:
-    run.save(out / "state.pt")
+    """Write state and weights (rank 0); return the spec."""
     counts: dict[str, int] = {}
     for example in examples:
         counts[example.case.dataset] = counts.get(example.case.dataset, 0) + 1
     training = {"cases": counts, "steps_done": run.step, "recipe": recipe.settings()}
-    return save_checkpoint(run.average, dataclasses.replace(recipe.spec, training=training), out)
+    spec = dataclasses.replace(recipe.spec, training=training)
+    if rank():
+        return spec
+    run.save(out / "state.pt")
+    return save_checkpoint(run.average, spec, out)
 
 
 class _Log:
-    """``log.csv``: step and loss, one line a step; steps after the state that a run resumes from are taken out."""
+    """``log.csv``, one line a step; steps after the state that a run resumes from are taken out."""
+
+    COLUMNS = ("step", "loss", "learning_rate", "seconds")
 
     def __init__(self, path: Path, steps_done: int) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines() if steps_done and path.is_file() else ["step,loss"]
+        rows = path.read_text(encoding="utf-8").splitlines()[1 : steps_done + 1] if steps_done and path.is_file() else []
+        missing = len(self.COLUMNS) - 1
         self._stream = path.open("w", encoding="utf-8", newline="")
-        self._stream.writelines(f"{line}\n" for line in lines[: steps_done + 1])
         self._writer = csv.writer(self._stream, lineterminator="\n")
+        self._writer.writerow(self.COLUMNS)
+        self._stream.writelines(f"{row}{',' * (missing - row.count(','))}\n" for row in rows)
 
     def __enter__(self) -> _Log:
         return self
@@ -214,7 +236,7 @@ class _Log:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
 
-    def add(self, step: int, loss: float) -> None:
-        self._writer.writerow([step, f"{loss:.5f}"])
+    def add(self, step: int, loss: float, learning_rate: float, seconds: float) -> None:
+        self._writer.writerow([step, f"{loss:.5f}", f"{learning_rate:.3e}", f"{seconds:.3f}"])
         if step % 20 == 0:
             self._stream.flush()

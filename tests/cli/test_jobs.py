@@ -3,15 +3,16 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from cascade.cli import segment as command
-from cascade.cli.jobs import Job, list_jobs
+from cascade.cli.jobs import list_jobs
 from cascade.errors import OutputError
 from cascade.formats import read_labels_file, read_scan_file, write_labels_file
+from cascade.job import Job
 from cascade.nifti import write_volume
 from cascade.segmentation import NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
@@ -25,6 +26,8 @@ def jobs_of(*arguments: object) -> tuple[list[Job], bool]:
 
 class KnowsTheAnswer:
     """Takes a scan of `blocks` as the networks would, and returns its labels."""
+
+    weights_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
 
     def segment(self, image: Path, *, series: str | None, **_: Any) -> Segmentation:
         scan, source = read_scan_file(image, series)
@@ -126,7 +129,7 @@ class TestBids:
         folder = tmp_path / "derivatives" / "cascade"
         names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
         stem = "sub-01/anat/sub-01_desc-cascade_dseg"
-        assert names == ["dataset_description.json", f"{stem}.json", f"{stem}.nii.gz", f"{stem}.tsv"]
+        assert names == [".manifest.jsonl", "dataset_description.json", f"{stem}.json", f"{stem}.nii.gz", f"{stem}.tsv"]
 
     def test_a_data_set_alone_is_expected(self, tmp_path: Path) -> None:
         with pytest.raises(SystemExit):

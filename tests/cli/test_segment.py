@@ -173,7 +173,7 @@ def test_other_inputs_are_still_done(tmp_path: Path, good: Path, oracle_weights:
     assert main(command) == 1
     stdout, stderr = capfd.readouterr()
     assert {error["file"] for error in errors(stderr)} == set(map(str, bad))
-    assert files_in(tmp_path / "out") == {"good.nii.gz"}
+    assert files_in(tmp_path / "out") == {"good.nii.gz", "manifest.jsonl"}
     assert stdout.startswith(f"{tmp_path / 'out' / 'good.nii.gz'}\t")
 
 
@@ -377,12 +377,12 @@ class TestResults:
             str(oracle_weights),
         ]
         assert main(command) == 0
-        assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz"}
+        assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz", "manifest.jsonl"}
         assert files_in(tmp_path / "j") == {"a.json", "sub/b.json"}
         assert files_in(tmp_path / "p") == {"a.png", "sub/b.png"}
         first = (out / "a.nii.gz").read_bytes()
         assert main([*command[:3], *command[-2:]]) == 0
-        assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz"}
+        assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz", "manifest.jsonl"}
         assert (out / "a.nii.gz").read_bytes() == first
 
     def test_an_empty_folder_is_one_line(self, tmp_path: Path, oracle_weights: Path, capfd: pytest.CaptureFixture[str]) -> None:

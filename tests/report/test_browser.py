@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = ReportIndex(folder)
     for name in ("one", "two"):
         save_report(result, folder / f"{name}.html", f"{name}.nii.gz")
-        index.add(result, folder / f"{name}.html", f"{name}.nii.gz")
+        index.add(folder / f"{name}.html")
     index.save()
     return folder
 

@@ -120,8 +120,10 @@ def test_a_report_that_cannot_be_written_says_so(tmp_path: Path, result: Segment
 def test_the_index_puts_the_least_confident_scan_first(tmp_path: Path) -> None:
     index = ReportIndex(tmp_path)
     sure, unsure = phantom_result(SMALL, confidence=0.98), phantom_result(SMALL, confidence=0.6, warnings=WARNINGS)
-    index.add(sure, tmp_path / "a" / "sure.html", "sure.nii.gz")
-    index.add(unsure, tmp_path / "unsure.html", "unsure.nii.gz")
+    save_report(sure, tmp_path / "a" / "sure.html", "sure.nii.gz")
+    save_report(unsure, tmp_path / "unsure.html", "unsure.nii.gz")
+    index.add(tmp_path / "a" / "sure.html")
+    index.add(tmp_path / "unsure.html")
     index.add_failed(tmp_path / "broken.html", "broken <x>.nii.gz", "expected <y>")
     index.save()
     page = (tmp_path / "index.html").read_text(encoding="utf-8")

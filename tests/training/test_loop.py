@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cascade.cases import read_cases
 from cascade.checkpoints import load_checkpoint
@@ -75,6 +76,17 @@ class TestBatches:
         torch.manual_seed(2)
         assert torch.equal(first, draw_batch(examples, RECIPE, 5)[0])
 
+    def test_other_ranks_draw_other_patches_of_the_same_size(self, examples: list[Example]) -> None:
+        for step in range(4):
+            first, alone, other = (
+                draw_batch(examples, RECIPE, step, 0),
+                draw_batch(examples, RECIPE, step),
+                draw_batch(examples, RECIPE, step, 1),
+            )
+            assert torch.equal(first[0], alone[0])
+            assert first[0].shape == other[0].shape
+            assert not torch.equal(first[0], other[0])
+
     def test_batches_have_the_recipes_shapes_and_finite_values(self, examples: list[Example]) -> None:
         shapes = set()
         for step in range(12):
@@ -138,6 +150,30 @@ class TestLoop:
         assert all(torch.equal(whole[name], killed[name]) for name in whole)
         assert log(tmp_path / "killed") == log(tmp_path / "whole")
 
+    def test_the_log_says_how_fast_and_how_long(self, examples: list[Example], tmp_path: Path) -> None:
+        train(examples, dataclasses.replace(RECIPE, steps=3), tmp_path)
+        (tmp_path / "log.csv").write_text("step,loss\n1,0.9\n2,0.8\n3,0.7\n")  # as written before there were more columns
+        train(examples, RECIPE, tmp_path, resume=True)
+        with (tmp_path / "log.csv").open() as stream:
+            rows = list(csv.DictReader(stream))
+        assert [row["step"] for row in rows] == [str(n) for n in range(1, 9)]
+        assert rows[0] == {"step": "1", "loss": "0.9", "learning_rate": "", "seconds": ""}
+        assert float(rows[7]["learning_rate"]) == pytest.approx(0.01 * loop._schedule(7, 8), rel=1e-3)
+        assert float(rows[7]["seconds"]) > 0
+
+    def test_pictures_show_patch_truth_and_prediction_and_change_nothing(
+        self, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train(examples, RECIPE, tmp_path / "without")
+        monkeypatch.setattr(loop, "PICTURE_STEPS", 3)
+        train(examples, RECIPE, tmp_path / "with")
+        without, with_pictures = weights(tmp_path / "without"), weights(tmp_path / "with")
+        assert all(torch.equal(without[name], with_pictures[name]) for name in without)
+        assert not (tmp_path / "without" / "progress.png").exists()
+        with Image.open(tmp_path / "with" / "progress.png") as picture:
+            assert picture.size in {(3 * 3 * rows, 3 * columns) for _, rows, columns in ((8, 16, 24), (8, 24, 16))}
+            assert len(picture.getcolors(picture.width * picture.height)) > 20
+
     def test_a_run_stopped_by_the_clock_can_be_resumed(self, examples: list[Example], tmp_path: Path) -> None:
         spec = train(examples, RECIPE, tmp_path, max_seconds=0.0)
         assert spec.training["steps_done"] == 0
@@ -184,6 +220,21 @@ class TestExamples:
         assert [example.case for example in examples] == [cases[1]]
         assert len(problems) == 1
         assert "none.nii.gz" in problems[0]
+
+    def test_what_is_not_finite_is_background_and_said(self, cases_folder: Path, tmp_path: Path) -> None:
+        case = read_cases(cases_folder, scheme="cascade")[0]
+        volume, _ = case.load()
+        volume.data[2, 10:20, :] = math.nan
+        volume.data[3, 10, 10] = math.inf
+        write_volume(volume, tmp_path / "a_image.nii.gz")
+        (example,), problems = prepare_examples([dataclasses.replace(case, image=tmp_path / "a_image.nii.gz")], SPEC, target)
+        assert not problems
+        assert torch.isfinite(example.image).all()
+        assert "NaN or infinite; they are taken as background" in example.notes[0]
+        volume.data[:] = math.nan
+        write_volume(volume, tmp_path / "b_image.nii.gz")
+        with pytest.raises(InputError, match="no voxel holds a finite number"):
+            prepare_examples([dataclasses.replace(case, image=tmp_path / "b_image.nii.gz")], SPEC, target)
 
     def test_no_usable_case_is_an_error(self, cases_folder: Path, tmp_path: Path) -> None:
         broken = dataclasses.replace(read_cases(cases_folder, scheme="cascade")[0], labels=tmp_path / "none.nii.gz")

@@ -1,0 +1,124 @@
+"""How ``cascade-segment`` gets its jobs done: by whom, what it tells meanwhile, and how it stops."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from cascade.cli import console
+from cascade.cli.jobs import is_file_name
+from cascade.cluster import dask_workers
+from cascade.cohort import Task, run_cohort
+from cascade.errors import InputError
+from cascade.job import Job
+from cascade.manifest import MANIFEST, Manifest, Outcome
+from cascade.workers import WorkerProcesses, Workers, core_count, ended
+
+if TYPE_CHECKING:
+    from cascade.report import ReportIndex
+
+
+def threads_of_a_worker(options: argparse.Namespace) -> int | None:
+    """CPU threads of each of several workers: the cores shared out, unless the user says so."""
+    shared = max(1, core_count() // options.jobs) if options.jobs > 1 else None
+    threads: int | None = options.threads or shared
+    return threads
+
+
+def do_jobs(jobs: list[Job], task: Task, options: argparse.Namespace) -> int:
+    """Do the jobs, print a line about each, and return the exit status."""
+    failed, earlier, index = False, 0, _index(options, jobs)
+    with _manifest(options, task) as manifest, _workers(options, len(jobs)) as workers, _stop(manifest) as stop, _bar(jobs) as bar:
+        for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=options.resume, stop=stop):
+            with bar.external_write_mode(file=sys.stderr):
+                _tell(job, outcome)
+            bar.update()
+            failed |= outcome.state != "done" or _offends(outcome, options.strict)
+            earlier += outcome.earlier
+            if index and job.report:
+                failed |= not _enter(index, job, job.report, outcome)
+    if index:
+        index.save()
+    if earlier:
+        console.say(f"cascade: {earlier} of {len(jobs)} scans were settled before")
+    if stop.signal:
+        console.say("cascade: stopped; --resume goes on")
+        return 128 + stop.signal
+    return console.FAILED if failed else console.DONE
+
+
+def _manifest(options: argparse.Namespace, task: Task) -> contextlib.AbstractContextManager[Manifest | None]:
+    """The manifest of a folder of outputs. In BIDS derivatives it is hidden, since the standard has no place for it."""
+    if options.bids:
+        folder = options.output or options.inputs[0] / "derivatives" / "cascade"
+        return Manifest(folder / f".{MANIFEST}", task.made_with(seg_type=options.seg_type))
+    if is_file_name(options.output):
+        return contextlib.nullcontext()
+    return Manifest(options.output / MANIFEST, task.made_with(seg_type=options.seg_type))
+
+
+@contextlib.contextmanager
+def _workers(options: argparse.Namespace, count: int) -> Iterator[Workers | None]:
+    """Machines, processes, or two threads of which one reads and writes while the other has the networks."""
+    if options.scheduler:
+        with dask_workers(options.scheduler) as workers:
+            yield workers
+    elif count == 1:
+        yield None
+    else:
+        executor = WorkerProcesses(min(options.jobs, count)) if options.jobs > 1 else ThreadPoolExecutor(2)
+        with ended(executor):
+            yield Workers(executor, lambda: 2 * options.jobs)
+
+
+def _stop(manifest: Manifest | None) -> console.Stop:
+    """A cohort finishes the scans in work when it is to stop; a single file stops at once."""
+    return console.Stop(patient=manifest is not None)
+
+
+def _bar(jobs: list[Job]) -> Any:
+    """A progress bar with rate and time left, where somebody looks."""
+    return tqdm(total=len(jobs), unit="scan", file=sys.stderr, dynamic_ncols=True, disable=len(jobs) < 2 or not sys.stderr.isatty())
+
+
+def _tell(job: Job, outcome: Outcome) -> None:
+    if outcome.error:
+        console.error(outcome.error)
+    elif not outcome.earlier:
+        for notice in outcome.warnings:
+            console.warn(str(job), notice.code, notice.text)
+        print(f"{job.output}\t{' '.join(outcome.levels)}", flush=True)
+
+
+def _offends(outcome: Outcome, strict: str | None) -> bool:
+    codes = {notice.code for notice in outcome.warnings}
+    return bool(codes if strict == "all" else codes & set((strict or "").split(",")))
+
+
+def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:
+    """The page that leads to the reports, where they go to a folder."""
+    if not options.report or any(job.report == options.report for job in jobs):
+        return None
+    from cascade.report import ReportIndex
+
+    return ReportIndex(options.report)
+
+
+def _enter(index: ReportIndex, job: Job, report: Path, outcome: Outcome) -> bool:
+    """Take up a scan in the index; tell whether its report could be read."""
+    if outcome.state != "done":
+        index.add_failed(report, job.title, (outcome.error or "").partition(f"{job.image}: ")[2])
+        return True
+    try:
+        index.add(report)
+    except InputError as problem:
+        console.error(problem)
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""One scan, and where its results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan and where its results go.
+
+    Parameters
+    ----------
+    image : Path
+        File, or folder of a DICOM series.
+    output : Path
+    json, picture, table, report : Path or None
+    series : str or None
+        SeriesInstanceUID or series number.
+    series_number : int or None
+        For messages.
+    dataset : Path or None
+        BIDS data set that the scan belongs to.
+    """
+
+    image: Path
+    output: Path
+    json: Path | None = None
+    picture: Path | None = None
+    table: Path | None = None
+    report: Path | None = None
+    series: str | None = None
+    series_number: int | None = None
+    dataset: Path | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Where the scan came from and went to, for JSON."""
+        series = {} if self.series_number is None else {"series": str(self.series_number)}
+        return {"input": str(self.image), **series, "output": str(self.output)}
+
+    @property
+    def beside(self) -> tuple[Path, ...]:
+        """What is written beside the labels."""
+        return tuple(path for path in (self.json, self.picture, self.table, self.report) if path is not None)
+
+    @property
+    def title(self) -> str:
+        """What tells where the scan came from without telling the folders above it."""
+        return f"{self.image.name}{self._series}"
+
+    @property
+    def _series(self) -> str:
+        return "" if self.series_number is None else f" (series {self.series_number})"
+
+    def __str__(self) -> str:
+        return f"{self.image}{self._series}"
