@@ -23,6 +23,8 @@ from cascade.volume import FloatArray, Grid
 MIN_LARGEST_BODY_MM3 = 2500.0
 #: A body at the border of the field of view that is at least this long beside the others is measured like a whole one.
 WHOLE_SHARE = 0.85
+#: A body may be as small as this beside the others.
+COLLAPSED_SHARE = 0.25
 #: Below this probability of the chosen numbering the names are flagged.
 UNCERTAIN_BELOW = 0.98
 
@@ -226,6 +228,8 @@ def _notices(
     chain: Chain, naming: Naming, structures: Mapping[str, Instance], instances: InstanceMap, room_below_mm: float
 ) -> Iterator[Notice]:
     yield from _numbering_notices(naming, structures, room_below_mm)
+    if naming.confidence >= UNCERTAIN_BELOW and _leaves_out_a_body_below(chain, naming):
+        yield Notice("numbering-uncertain", None, f"what lies below {next(n for n in reversed(naming.names) if n)} may be a vertebra")
     for name, instance in structures.items():
         if instance.touches_border:
             yield Notice("cut-by-border", name, f"{name} is cut by the upper or lower end of the field of view")
@@ -241,6 +245,14 @@ def _notices(
     if strays:
         kinds = ", ".join(sorted({stray.kind for stray in strays}))
         yield Notice("stray-component-removed", None, f"{len(strays)} component(s) off the chain were left out ({kinds})")
+
+
+def _leaves_out_a_body_below(chain: Chain, naming: Naming) -> bool:
+    """Whether something as large as a collapsed body is left out below the lowest named one."""
+    last = max(i for i, name in enumerate(naming.names) if name)
+    named = [link.body.volume_mm3 for link in chain.links[: last + 1] if link.body]
+    below = [link.body.volume_mm3 for link in chain.links[last + 1 :] if link.body]
+    return naming.variant != "s1-as-body" and any(volume >= COLLAPSED_SHARE * float(np.median(named)) for volume in below)
 
 
 def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float) -> Iterator[Notice]:

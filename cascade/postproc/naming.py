@@ -19,7 +19,7 @@ import numpy as np
 from cascade.errors import NumberingError
 from cascade.labels import BODIES, SACRUM, is_disc
 from cascade.postproc.chain import Chain
-from cascade.postproc.shape import NO_LEVEL, ShapeModel
+from cascade.postproc.shape import NO_LEVEL, S1, ShapeModel
 from cascade.volume import FloatArray
 
 _THORACIC = tuple(f"T{n}" for n in range(1, 13))
@@ -46,6 +46,9 @@ _OVERWHELMING, _POSSIBLE = 6.0, 3.0
 #: Cost of a last body that is not the lowest presacral one although the sacrum is seen below it, or although
 #: the field of view goes on below it; and of one that is although it is cut off there.
 _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
+#: Cost of a disc above the sacrum that is smaller than this share of the others, of which little more than a remnant is left
+#: between S1 and S2; and of a larger one where S1 is said to have been taken for a body.
+_SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
@@ -206,7 +209,7 @@ def _windows(length: int, chain: Chain, numbering: Numbering) -> Iterator[tuple[
         asked_for = numbering.count is not None and _lumbar_count(spine) == numbering.count
         if numbering.count is not None and not asked_for:
             continue
-        if (chain.sacrum is not None and variant == "s1-as-body") or (chain.sacrum is None and variant == "four-lumbar" and not asked_for):
+        if chain.sacrum is None and variant == "four-lumbar" and not asked_for:
             continue
         for start in range(len(spine) - length + 1):
             names = spine[start : start + length]
@@ -232,10 +235,18 @@ def _agrees(names: Sequence[str | None], window: Sequence[str], numbering: Numbe
 def _end_cost(last: int, chain: Chain, index: int, room_below_mm: float) -> float:
     """How well the place of the last body (0 = lowest presacral, -1 = S1) goes with what is seen below it."""
     if _adjoins_sacrum(chain, index):
-        return 0.0 if last == 0 else _NOT_LAST_ABOVE_SACRUM
+        is_surprising = (last == S1) != _has_small_disc_below(chain, index)
+        return _NOT_LAST_ABOVE_SACRUM if last > 0 else _SURPRISING_DISC * is_surprising
     if room_below_mm > ROOM_FOR_A_BODY_MM:
         return 0.0 if last <= 0 else _NOT_LAST_WITH_ROOM
     return 0.0 if last <= 0 else _NOT_L5_BY_DEFAULT
+
+
+def _has_small_disc_below(chain: Chain, index: int) -> bool:
+    """Whether the disc below the body of this link is missing or tiny beside those above, as the remnant of S1/S2 is."""
+    above = [link.disc.volume_mm3 for link in chain.links[:index] if link.disc is not None]
+    disc = chain.links[index].disc
+    return bool(above) and (disc.volume_mm3 if disc else 0.0) < SMALL_DISC * float(np.median(above))
 
 
 def _adjoins_sacrum(chain: Chain, index: int) -> bool:

@@ -15,7 +15,7 @@ from cascade.errors import NumberingError
 from cascade.labels import BODIES, rank
 from cascade.postproc.chain import Chain, Link, build_chain
 from cascade.postproc.instances import Instance
-from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
+from cascade.postproc.naming import Naming, Numbering, _end_cost, anchored_links, name_chain
 from cascade.postproc.shape import FEATURES, LEVELS, S1, ShapeModel
 
 STEP = 34.0
@@ -116,8 +116,8 @@ class TestUser:
             anchored_links(chain_of(5), Numbering({"L2": (1.0, 2.0, 3.0)}), {"L2": 0})
 
     def test_what_contradicts_itself_is_refused_with_what_was_found(self) -> None:
-        with pytest.raises(NumberingError, match=r"lowest L5; highest L5; found 5 levels in a row, bodies at \(0, 0, -?0\)"):
-            named(chain_of(5), ROOM, numbering=Numbering(lowest="L5", highest="L5"))
+        with pytest.raises(NumberingError, match=r"lowest L5; highest L5; found 7 levels in a row, bodies at \(0, 0, -?0\)"):
+            named(chain_of(7), ROOM, numbering=Numbering(lowest="L5", highest="L5"))
 
     @pytest.mark.parametrize("wrong", [{"lowest": "X1"}, {"highest": "l5"}, {"count": 3}, {"anchors": {"Q": (0, 0, 0)}}, {"lowest": ""}])
     def test_what_is_no_level_is_refused(self, wrong: dict[str, object]) -> None:
@@ -228,6 +228,22 @@ class TestShape:
         *upper, last = bodies(shape.shape[1])
         links = (*(Link(body, None) for body in upper), Link(dataclasses.replace(last, volume_mm3=last_volume), None))
         return named(Chain(links), NO_ROOM, shape=shape, shape_model=self.model)
+
+
+class TestSacrum:
+    """What was separated like a body above a sacrum is L5, or S1 above S2; the disc below it tells."""
+
+    @pytest.mark.parametrize(("disc_mm3", "last"), [(8000.0, "L5"), (3000.0, "L5"), (500.0, "sacrum"), (None, "sacrum")])
+    def test_the_remnant_of_a_disc_speaks_for_s1(self, disc_mm3: float | None, last: str) -> None:
+        chain = chain_of(6)
+        *upper, bottom = chain.links
+        disc = None if disc_mm3 is None else dataclasses.replace(chain.links[0].disc, volume_mm3=disc_mm3)  # type: ignore[type-var]
+        chain = dataclasses.replace(chain, links=(*upper, dataclasses.replace(bottom, disc=disc)))
+        costs = {name: _end_cost(level, chain, 5, ROOM) for name, level in (("L5", 0), ("sacrum", S1))}
+        assert min(costs, key=lambda name: costs[name]) == last
+
+    def test_without_other_evidence_a_body_above_a_sacrum_is_l5(self) -> None:
+        assert lowest(named(chain_of(6), ROOM)) == "L5"
 
 
 class TestAnotherLumbarCount:
