@@ -163,6 +163,10 @@ def _check_arguments(value: object, where: str, depth: int = 0) -> None:
         raise ValueError(f"{where}: expected at most {_MAX_LIST} characters")
 
 
+#: Features times levels of `cascade.postproc.shape`.
+SHAPE_SIZE = 108
+
+
 @dataclass(frozen=True)
 class _Shape:
     """The JSON form of `cascade.postproc.shape.ShapeModel`."""
@@ -180,12 +184,9 @@ def _is_naming(naming: Mapping[str, Any]) -> bool:
         return True
     if set(naming) != {"shape_model"}:
         return False
-    from cascade.postproc.shape import FEATURES, LEVELS
-
     model = schema.build(_Shape, naming["shape_model"], "naming.shape_model")
-    size = len(FEATURES) * LEVELS
     return (
-        {len(model.mean), len(model.deviation), len(model.factors)} == {size}
+        {len(model.mean), len(model.deviation), len(model.factors)} == {SHAPE_SIZE}
         and len({len(row) for row in model.factors}) == 1
         and all(sum(loading**2 for loading in row) < 1 for row in model.factors)
         and min(*model.deviation, model.degrees_of_freedom, model.temperature) > 0

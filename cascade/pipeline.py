@@ -23,7 +23,6 @@ from cascade.errors import InputError, NumberingError
 from cascade.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
 from cascade.manifest import MANIFEST, Manifest, Outcome
-from cascade.postproc.clicks import identify_with_clicks
 from cascade.postproc.identify import Evidence, Identified, Notice, identify_evidence
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
@@ -229,6 +228,8 @@ class Segmenter:
         clock, given = _Clock(), _clicks(clicks)
         evidence = seen.evidence
         if given:
+            from cascade.postproc.clicks import identify_with_clicks
+
             found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
         else:
             found = identify_evidence(evidence, numbering)

@@ -22,7 +22,7 @@ MIN_SHARE_OF_MEDIAN = {"body": 0.12, "disc": 0.08, "sacrum": 0.0}
 BEYOND_MM = 25.0
 #: What is longer than this many typical bodies with the discs between them is several bodies; typical bodies are at least
 #: and at most this long, and a body may be this much shorter or longer than a typical one.
-FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM, TYPICAL_DISC_MM, LENGTH_SPREAD = 1.5, 10.0, 26.0, 7.0, 0.15
+FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM, TYPICAL_DISC_MM, LENGTH_SPREAD = 1.65, 10.0, 26.0, 7.0, 0.15
 
 
 @dataclass(frozen=True)

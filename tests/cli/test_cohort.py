@@ -120,7 +120,11 @@ def test_a_second_signal_stops_at_once() -> None:
 
 def test_a_single_file_stops_at_once_and_leaves_no_manifest(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, signal.SIGINT)
-    assert command.main([str(scans / "a.nii"), "-o", str(tmp_path / "l.nii")]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell lets it be ignored
+    try:
+        assert command.main([str(scans / "a.nii"), "-o", str(tmp_path / "l.nii")]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 

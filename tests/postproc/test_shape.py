@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_t
 
+from cascade.checkpoints import SHAPE_SIZE
 from cascade.postproc.shape import FEATURES, LEVELS, NO_LEVEL, S1, ShapeModel, spine_shape, step_shape
 
 HEIGHT, DEPTH, WIDTH, STEP = 26.0, 34.0, 44.0, 36.0
@@ -103,6 +104,9 @@ class TestModel:
     def test_the_temperature_weakens_the_evidence(self, temperature: float) -> None:
         shape = np.ones((len(FEATURES), 4))
         assert model(temperature=temperature).cost(shape, [3, 2, 1, 0]) * temperature == pytest.approx(model().cost(shape, [3, 2, 1, 0]))
+
+    def test_a_checkpoint_knows_its_size(self) -> None:
+        assert len(FEATURES) * LEVELS == SHAPE_SIZE
 
     def test_it_is_read_from_the_parameters_of_a_spec(self) -> None:
         written = {name: np.asarray(value).tolist() for name, value in vars(model()).items()}

@@ -114,7 +114,13 @@ class TestLoop:
     def test_training_leaves_usable_weights_state_and_log(self, examples: list[Example], tmp_path: Path) -> None:
         seen: list[tuple[int, int]] = []
         spec = train(examples, RECIPE, tmp_path, progress=lambda step, steps, _: seen.append((step, steps)))
-        assert {path.name for path in tmp_path.iterdir()} == {"stage2_levels.json", "stage2_levels.safetensors", "state.pt", "log.csv"}
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "stage2_levels.json",
+            "stage2_levels.layers.json",
+            "stage2_levels.safetensors",
+            "state.pt",
+            "log.csv",
+        }
         assert spec.training["steps_done"] == 8
         assert sum(spec.training["cases"].values()) == 2
         assert spec.training["recipe"]["learning_rate"] == 0.01

@@ -58,7 +58,13 @@ def out(cases_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_only_rank_0_writes_and_all_know_the_mean(out: Path) -> None:
     assert (out / "rank0").read_text() == (out / "rank1").read_text() == "0.5"
-    assert {path.name for path in (out / "whole").iterdir()} == {"log.csv", "state.pt", "stage2_levels.json", "stage2_levels.safetensors"}
+    assert {path.name for path in (out / "whole").iterdir()} == {
+        "log.csv",
+        "state.pt",
+        "stage2_levels.json",
+        "stage2_levels.layers.json",
+        "stage2_levels.safetensors",
+    }
     assert [step for step, _ in log(out / "whole")] == [1, 2, 3, 4]
 
 
