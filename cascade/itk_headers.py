@@ -20,6 +20,9 @@ MAX_HEADER_BYTES = 1 << 18
 #: bzip2 packs equal bytes denser still: 45 bytes hold 900 kB.
 _BZIP2_RATIO = 1 << 15
 _MAX_AXES = 6
+#: ITK's reader of NRRD writes beyond its memory where a word of the header or a number in text is long.
+_MAX_WORD, _MAX_NUMBER = 255, 63
+_NUMBER = re.compile(rb"[-+]?[0-9]*\.?[0-9]*([eE][-+]?[0-9]{1,3})?")
 _LINE = {"metaimage": re.compile(r"\s*([A-Za-z0-9_]+)\s*[=:]\s*(.*?)\s*"), "nrrd": re.compile(r"([^:#]+):(?:=| ?)(.*?)\s*")}
 _META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 _NRRD_BYTES = {"char": 1, "short": 2, "int": 4, "long": 8, "float": 4, "double": 8}
@@ -54,11 +57,22 @@ def check_header(path: Path, kind: str) -> int:
             raise ValueError(f"at most {MAX_VOXELS} voxels; the header says {' x '.join(map(str, sizes))}")
         if not data.is_file():
             raise ValueError("its data file beside it; there is none")
+        if kind == "nrrd" and fields.get("encoding", "").lower() in ("ascii", "text", "txt"):
+            _check_numbers(data, 0 if name else length)
         if (data.stat().st_size - (0 if name else length)) * ratio < count * bytes_each:
             raise ValueError(f"{count} voxels; the file is truncated or damaged")
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: expected {error}; export it again as one .mha, .nrrd or .nii.gz file") from None
     return count
+
+
+def _check_numbers(path: Path, skip: int) -> None:
+    """Refuse data in text that are not short numbers."""
+    with path.open("rb") as stream:
+        stream.seek(skip)
+        for line in stream:
+            if not all(len(word) <= _MAX_NUMBER and _NUMBER.fullmatch(word) for word in re.split(rb"[\s,]+", line) if word):
+                raise ValueError("numbers as text; found something else")
 
 
 def native_name(path: Path) -> str:
@@ -97,6 +111,8 @@ def _fields(path: Path, kind: str) -> tuple[Mapping[str, str], int]:
             raise ValueError("a header of lines 'name = value'; found another")
         if kind == "metaimage" and "elementdatafile" in fields:
             break
+    if any(len(word) > _MAX_WORD for value in fields.values() for word in value.split()):
+        raise ValueError(f"a header of words of up to {_MAX_WORD} characters; found a longer one")
     if "\0" in "".join([*fields, *fields.values()]):
         raise ValueError("a header of text; found zeros")
     return fields, length

@@ -109,7 +109,8 @@ def whole_numbers(data: NDArray[Any], path: Path) -> NDArray[np.uint16]:
     InputError
         A value is not a whole number from 0 to 65535.
     """
-    rounded = np.rint(data)
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(data)
     if not np.isfinite(data).all() or not np.allclose(data, rounded, atol=1e-3) or data.min() < 0 or data.max() > 65535:
         raise InputError(f"{path}: expected whole label numbers from 0 to 65535; this looks like an image or a resampled mask")
     numbers: NDArray[np.uint16] = rounded.astype(np.uint16)
