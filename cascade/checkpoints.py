@@ -346,7 +346,7 @@ def _construct(spec: StageSpec) -> torch.nn.Module:
             raise ValueError(f"expected one of {', '.join(NETWORKS)}")
         network: torch.nn.Module = getattr(nets, spec.network)(**spec.network_arguments)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{spec.stage}: cannot build network {spec.network!r} ({error})") from error
+        raise CheckpointError(f"{spec.stage}: expected arguments that {spec.network} can be built with ({error})") from error
     return network
 
 
