@@ -109,6 +109,8 @@ import sys, time
 from pathlib import Path
 from cascade.cli import console
 from cascade.nifti import replacing
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 
 def write():
     with replacing(Path(sys.argv[1])) as temporary:
