@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,9 @@ BEYOND_MM = 25.0
 #: What is longer than this many typical bodies with the discs between them is several bodies; typical bodies are at least
 #: and at most this long, and a body may be this much shorter or longer than a typical one.
 FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM, TYPICAL_DISC_MM, LENGTH_SPREAD = 1.65, 10.0, 26.0, 7.0, 0.15
+
+#: Another number of pieces than expected needs sections that are smaller by this.
+CLEARLY_THINNER = 0.8
 
 
 @dataclass(frozen=True)
@@ -277,22 +281,24 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
     return result, cut
 
 
-def _possible_parts(length_mm: float, typical_mm: float) -> range:
-    """How many bodies, with discs between them, make this length."""
-    fewest, most = (
-        round((length_mm + TYPICAL_DISC_MM) / (typical_mm * factor + TYPICAL_DISC_MM)) for factor in (1 + LENGTH_SPREAD, 1 - LENGTH_SPREAD)
-    )
-    return range(max(2, fewest), max(2, most) + 1)
+def _possible_parts(length_mm: float, typical_mm: float) -> list[int]:
+    """How many bodies, with discs between them, make this length; the likeliest number first."""
+    counts = [
+        max(2, round((length_mm + TYPICAL_DISC_MM) / (typical_mm * factor + TYPICAL_DISC_MM)))
+        for factor in (1.0, 1 + LENGTH_SPREAD, 1 - LENGTH_SPREAD)
+    ]
+    return list(dict.fromkeys(counts))
 
 
-def thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: range) -> list[float]:
-    """Positions of the cuts that make pieces, as many as give the smallest sections: near the even ones, where the section is smallest."""
+def thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: Sequence[int]) -> list[float]:
+    """Cuts near the even ones, where the section is smallest; as many pieces as `parts` says first, unless others are clearly thinner."""
     edges = np.arange(positions.min(), positions.max() + 2.0, 1.0)
     likely_disc = disc[tuple(voxels.T)]
     section = np.histogram(positions, edges, weights=1.0 - np.minimum(1.0, 2.0 * likely_disc))[0]
     section = ndimage.gaussian_filter1d(section, 1.5)
-    cuts = [_cuts(section, count) for count in parts]
-    best = min(cuts, key=lambda rows: float(section[rows].mean()))
+    usual, *others = [_cuts(section, count) for count in parts]
+    other = min(others, key=lambda rows: float(section[rows].mean()), default=usual)
+    best = other if section[other].mean() < CLEARLY_THINNER * section[usual].mean() else usual
     return [float(edges[row]) + 0.5 for row in best]
 
 
