@@ -21,6 +21,8 @@ from cascade.volume import FloatArray, Grid
 
 #: A spine of which no body is larger than this is none: five slices of 1 mm hold more of a vertebra.
 MIN_LARGEST_BODY_MM3 = 2500.0
+#: One body alone is none either.
+MIN_BODIES = 2
 #: A body at the border of the field of view that is at least this long beside the others is measured like a whole one.
 WHOLE_SHARE = 0.85
 #: A body may be as small as this beside the others.
@@ -155,7 +157,7 @@ def identify_evidence(evidence: Evidence, numbering: Numbering | None = None, ed
     numbering = numbering or Numbering()
     instances = evidence.instances(edits) if edits else evidence.automatic
     chain = build_chain(instances.instances)
-    if max((body.volume_mm3 for body in chain.bodies), default=0.0) < MIN_LARGEST_BODY_MM3:
+    if len(chain.bodies) < MIN_BODIES or max(body.volume_mm3 for body in chain.bodies) < MIN_LARGEST_BODY_MM3:
         raise NoSpineError("no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view")
     room_below = _room_below(chain, evidence.grid, evidence.field_of_view)
     parameters = evidence.parameters
