@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: the recipe's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--compile", action="store_true", help="compile the network: minutes at first, then each step is a fifth faster")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser
 
@@ -78,7 +79,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     stage = STAGES[options.stage]
-    recipe = Recipe.read(options.recipe or stage.recipe, steps=options.steps, learning_rate=options.learning_rate)
+    overrides = {"steps": options.steps, "learning_rate": options.learning_rate, "compiled": options.compile or None}
+    recipe = Recipe.read(options.recipe or stage.recipe, **overrides)
     cases = read_cases(options.data, options.split, options.scheme)
     console.say(f"preparing {len(cases)} cases ...")
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)

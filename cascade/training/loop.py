@@ -49,7 +49,13 @@ class Run:
 
     @classmethod
     def start(cls, recipe: Recipe, device: str, init: nn.Module | None = None) -> Run:
-        """Begin from random weights, or from those of `init`; a recipe that says so compiles the network (a fifth faster)."""
+        """Begin from random weights, or from those of `init`; compile the network if the recipe says so.
+
+        Raises
+        ------
+        TrainingError
+            The weights do not fit, or torch cannot compile here.
+        """
         torch.manual_seed(recipe.seed)
         network = build_network(recipe.spec)
         if init is not None:
@@ -58,7 +64,7 @@ class Run:
         optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         average = copy.deepcopy(network).eval()
         if recipe.compiled:
-            network.compile(dynamic=False)
+            _compile(network)
         return cls(network, average, optimizer)
 
     def save(self, path: Path) -> None:
@@ -97,6 +103,16 @@ def _take_over(network: nn.Module, init: nn.Module) -> None:
         network.load_state_dict(init.state_dict())
     except RuntimeError as error:
         raise TrainingError(f"the weights to start from do not fit the network of this recipe ({error})") from error
+
+
+def _compile(network: nn.Module) -> None:
+    """Let torch compile the network when it is first called; what torch needs for that is tried out on one number."""
+    try:
+        torch.compile(torch.neg, dynamic=False)(torch.ones(8))
+    except (RuntimeError, OSError, ImportError, UnicodeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise TrainingError(f"torch cannot compile on this machine ({reason}); train without --compile") from error
+    network.compile(dynamic=False)
 
 
 def train(

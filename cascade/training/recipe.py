@@ -43,7 +43,8 @@ class Recipe:
         How far a patch's centre strays from a labelled voxel.
     seed : int
     compiled : bool
-        Compile the network first: minutes once for each patch shape, then each step is about a fifth faster.
+        Compile the network (minutes once for each patch shape, then each step is about a fifth faster). It changes how a step is
+        computed, not what, up to rounding.
     augmentation : Augmentation
     legs : tuple of str
         What was trained before, for the record.

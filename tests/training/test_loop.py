@@ -201,6 +201,23 @@ class TestLoop:
         with pytest.raises(TrainingError, match="do not fit the network of this recipe"):
             train(examples, RECIPE, tmp_path, init=torch.nn.Conv3d(1, 4, 1))
 
+    def test_where_torch_cannot_compile_the_error_says_so(
+        self, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("no C++ compiler\nfor more context, ...")
+
+        monkeypatch.setattr(torch, "compile", fails)
+        with pytest.raises(TrainingError, match=r"cannot compile on this machine \(no C\+\+ compiler\); train without --compile"):
+            train(examples, dataclasses.replace(RECIPE, compiled=True), tmp_path)
+
+    @pytest.mark.full
+    def test_a_compiled_network_learns_the_same(self, examples: list[Example], tmp_path: Path) -> None:
+        for folder, compiled in (("plain", False), ("compiled", True)):
+            train(examples, dataclasses.replace(RECIPE, compiled=compiled, steps=2), tmp_path / folder)
+        plain, compiled_ = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+        assert all(torch.allclose(plain[name], compiled_[name], atol=1e-3) for name in plain)
+
     @pytest.mark.parametrize("bad", [math.nan, math.inf])
     def test_a_loss_that_is_no_number_stops_training(self, examples: list[Example], tmp_path: Path, bad: float) -> None:
         broken = [dataclasses.replace(e, image=torch.full_like(e.image, bad)) for e in examples]
