@@ -4,6 +4,7 @@
 
 DATA is a folder with cases.tsv that holds the data set `chu`. Every arm trains on its training cases with the same seed and the same
 CPU time (a timed start tells how many steps fit; the cascade's two stages share the time) and is scored on its validation cases.
+The arms that train on wrongly oriented copies take as many steps as those that do not.
 OUT gets a folder for each arm, results.json, and a picture of every validation case; arms that are done are not trained again.
 ``docs/one-or-many-tags.md`` quotes the result.
 """
@@ -54,6 +55,7 @@ WHOLE_SCAN, COARSE, ALONG_SPINE = PatchChoice((16, 128, 128), 2), PatchChoice((1
 #: No cut fields of view, metal, ghosts or other contrasts, which these scans do not have.
 VARIED = Augmentation(cut_probability=0, void_probability=0, ghost_probability=0, invert_probability=0)
 _TIMED_STEPS = 4
+HALF_REVERSED = "-half-reversed"
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def main() -> None:
     for arm in options.arms:
         folder = options.out / arm
         if not (folder / "training.json").is_file():
-            fit(ARMS[arm], cases["train"], folder, options.minutes * 60)
+            straight = options.out / arm.removesuffix(HALF_REVERSED) / "training.json"
+            steps = json.loads(straight.read_text(encoding="utf-8"))["steps"] if straight.is_file() else None
+            fit(ARMS[arm], cases["train"], folder, options.minutes * 60, steps)
         results[arm] = {"training": json.loads((folder / "training.json").read_text(encoding="utf-8"))}
         results[arm] |= {name: [score(predict(arm, folder / name, c), c) for c in scans] for name, scans in variants.items()}
         print(row(arm, results[arm]), flush=True)
@@ -157,27 +161,27 @@ ARMS = {
     "one-tag": Arm(_ONE, ONE_TAG),
     "five-tags": Arm(_FIVE, CASCADE),
     "cascade": Arm(_CASCADE, VERSE),
-    "five-tags-half-reversed": Arm(_FIVE, CASCADE, half_reversed=True),
-    "cascade-half-reversed": Arm(_CASCADE, VERSE, half_reversed=True),
+    f"five-tags{HALF_REVERSED}": Arm(_FIVE, CASCADE, half_reversed=True),
+    f"cascade{HALF_REVERSED}": Arm(_CASCADE, VERSE, half_reversed=True),
 }
 
 
 # --- training ---------------------------------------------------------------------------------------------------------------------
 
 
-def fit(arm: Arm, cases: Sequence[Case], folder: Path, seconds: float) -> None:
-    """Train the parts of an arm and note steps and CPU time."""
+def fit(arm: Arm, cases: Sequence[Case], folder: Path, seconds: float, steps: Sequence[int] | None) -> None:
+    """Train the parts of an arm for `steps`, or as many as fit into `seconds`, and note steps and CPU time."""
     if arm.half_reversed:
         cases = [Reversed(**vars(case)) if i < len(cases) // 2 else case for i, case in enumerate(cases)]
     naming = fit_shape_model(case.load()[1] for case in cases)
     notes = {"cases": len(cases), "steps": [], "cpu_seconds": []}
-    for part in arm.parts:
+    for n, part in enumerate(arm.parts):
         spec = replace(part.spec, naming=naming)
         examples, _ = prepare_examples(cases, spec, part.target)
         recipe = Recipe(spec, _TIMED_STEPS, (part.patch,), learning_rate=4e-3, augmentation=VARIED)
-        step_seconds = _cpu_seconds(examples, recipe) / _TIMED_STEPS
-        recipe = replace(recipe, steps=round(seconds * part.share / step_seconds))
-        print(f"{spec.stage}: {recipe.steps} steps of {step_seconds:.2f} s", flush=True)
+        count = steps[n] if steps else round(seconds * part.share * _TIMED_STEPS / _cpu_seconds(examples, recipe))
+        recipe = replace(recipe, steps=count)
+        print(f"{spec.stage}: {recipe.steps} steps", flush=True)
         start = time.process_time()
         train(examples, recipe, folder)
         notes["steps"].append(recipe.steps)
