@@ -15,7 +15,7 @@ from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.postproc.chain import Chain, build_chain
 from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
-from cascade.postproc.naming import ROOM_FOR_A_BODY_MM, Naming, Numbering, anchored_links, name_chain
+from cascade.postproc.naming import VIEW_OF_ONE_MORE_MM, Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.shape import ShapeModel, spine_shape
 from cascade.volume import FloatArray, Grid
 
@@ -117,30 +117,16 @@ class Evidence:
         return find_instances(self.probabilities, self.classes, self.grid, self.line, self.field_of_view, edits)
 
 
-def identify(
-    probabilities: NDArray[np.float32],
-    classes: tuple[str, ...],
-    grid: Grid,
-    *,
-    centreline_mm: FloatArray,
-    scan_grid: Grid,
-    parameters: Mapping[str, Any],
-    numbering: Numbering | None = None,
-) -> Identified:
+def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edits | None = None) -> Identified:
     """Find the vertebral bodies and discs along the centreline and name them.
 
     Parameters
     ----------
-    probabilities : array of float32, (classes, x, y, z)
-    classes : tuple of str
-    grid : Grid
-        Of the probabilities, RAS axes.
-    centreline_mm : (n, 3) array
-    scan_grid : Grid
-        Of the whole scan, RAS axes: says where the field of view ends.
-    parameters : mapping
-        The StageSpec's naming parameters; ``shape_model`` is used if present.
+    evidence : Evidence
     numbering : Numbering, optional
+        What a person knows about the levels.
+    edits : Edits, optional
+        What a person knows about the components.
 
     Raises
     ------
@@ -149,11 +135,6 @@ def identify(
     NumberingError
         What the user said contradicts what was found.
     """
-    return identify_evidence(Evidence(probabilities, classes, grid, centreline_mm, scan_grid, parameters), numbering)
-
-
-def identify_evidence(evidence: Evidence, numbering: Numbering | None = None, edits: Edits | None = None) -> Identified:
-    """As `identify`; with `edits` a person's word about the components is heeded."""
     numbering = numbering or Numbering()
     instances = evidence.instances(edits) if edits else evidence.automatic
     chain = build_chain(instances.instances)
@@ -258,7 +239,7 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming) -> bool:
 
 
 def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float) -> Iterator[Notice]:
-    if SACRUM not in structures and room_below_mm < ROOM_FOR_A_BODY_MM:
+    if SACRUM not in structures and room_below_mm < VIEW_OF_ONE_MORE_MM:
         yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
     other = ", ".join(name or "?" for name in naming.second_best)
     if naming.confidence < UNCERTAIN_BELOW:

@@ -54,8 +54,8 @@ _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
 #: Cost, variant and names of a sequence.
 _Weighed = tuple[float, str, tuple[str | None, ...]]
-#: Room for one more level below the last body, in mm.
-ROOM_FOR_A_BODY_MM = 45.0
+#: Where the field of view goes on for so many mm below the last body, one more would be seen.
+VIEW_OF_ONE_MORE_MM = 45.0
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def _end_cost(last: int, chain: Chain, index: int, room_below_mm: float) -> floa
     if _adjoins_sacrum(chain, index):
         is_surprising = (last == S1) != _has_small_disc_below(chain, index)
         return _NOT_LAST_ABOVE_SACRUM if last > 0 else _SURPRISING_DISC * is_surprising
-    if room_below_mm > ROOM_FOR_A_BODY_MM:
+    if room_below_mm > VIEW_OF_ONE_MORE_MM:
         return 0.0 if last <= 0 else _NOT_LAST_WITH_ROOM
     return 0.0 if last <= 0 else _NOT_L5_BY_DEFAULT
 
