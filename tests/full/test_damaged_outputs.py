@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from tests.synthetic import BACKGROUND, BODY, as_probabilities
 pytestmark = [pytest.mark.full, pytest.mark.data]
 
 Classes = NDArray[np.int64]
+Damage = Callable[[Classes, NDArray[np.bool_], np.random.Generator], None]
 SHARE = 0.2
 
 
@@ -55,7 +56,7 @@ def double(classes: Classes, component: NDArray[np.bool_], rng: np.random.Genera
     classes[copy] = classes[component].max()
 
 
-DAMAGES: dict[str, tuple[Callable[[Classes, NDArray[np.bool_], np.random.Generator], None], ...]] = {
+DAMAGES: dict[str, tuple[Damage, ...]] = {
     "untouched": (),
     "deleted": (delete,),
     "merged": (merge,),
@@ -64,21 +65,24 @@ DAMAGES: dict[str, tuple[Callable[[Classes, NDArray[np.bool_], np.random.Generat
 }
 
 
+def damaged(evidence: Evidence, ways: Sequence[Damage], rng: np.random.Generator) -> Evidence:
+    """Do one of these to a fifth of the components each."""
+    classes = evidence.probabilities.argmax(axis=0)
+    whole = list(components(classes))
+    for i in rng.choice(len(whole), max(1, round(SHARE * len(whole))), replace=False):
+        rng.choice(np.array(ways))(classes, whole[i], rng)
+    return dataclasses.replace(evidence, probabilities=as_probabilities(classes.astype(np.uint8)))
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_guarantees_hold_on_every_output(outputs: list[tuple[str, Evidence]], damage: str) -> None:
-    for number, (name, evidence) in enumerate(outputs):
-        rng = np.random.default_rng(number)
-        if DAMAGES[damage]:
-            classes = evidence.probabilities.argmax(axis=0)
-            whole = list(components(classes))
-            for i in rng.choice(len(whole), max(1, round(SHARE * len(whole))), replace=False):
-                rng.choice(np.array(DAMAGES[damage]))(classes, whole[i], rng)
-            evidence = dataclasses.replace(evidence, probabilities=as_probabilities(classes.astype(np.uint8)))
+    for number, (name, output) in enumerate(outputs):
+        ways = DAMAGES[damage]
+        evidence = damaged(output, ways, np.random.default_rng(number)) if ways else output
         found = identify(evidence)
         names = {value: structure for value, structure in found.names.items() if structure in VERSE}
-        labels = paint(
-            evidence.probabilities, evidence.classes, evidence.grid, found.instances, names, target=evidence.scan_grid, scheme=VERSE
-        )
+        source, target = evidence.grid, evidence.scan_grid
+        labels = paint(evidence.probabilities, evidence.classes, source, found.instances, names, target=target, scheme=VERSE)
         guarantees.names_are_strictly_ordered(found)
         guarantees.every_disc_lies_between_its_vertebrae(found)
         guarantees.one_component_per_name(labels, found)
