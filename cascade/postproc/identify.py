@@ -235,7 +235,7 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming) -> bool:
     last = max(i for i, name in enumerate(naming.names) if name)
     named = [link.body.volume_mm3 for link in chain.links[: last + 1] if link.body]
     below = [link.body.volume_mm3 for link in chain.links[last + 1 :] if link.body]
-    return naming.variant != "s1-as-body" and any(volume >= COLLAPSED_SHARE * float(np.median(named)) for volume in below)
+    return SACRUM not in naming.names and any(volume >= COLLAPSED_SHARE * float(np.median(named)) for volume in below)
 
 
 def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float) -> Iterator[Notice]:
@@ -247,7 +247,7 @@ def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_
         yield Notice("numbering-uncertain", None, text)
     if "L6" in naming.names:
         yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named")
-    if naming.variant == "four-lumbar" and "L4" in naming.names:
+    if naming.variant.startswith("four-lumbar") and "L4" in naming.names:
         yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named")
-    if naming.possible or naming.variant in ("thirteen-thoracic", "eleven-thoracic", "s1-as-body"):
+    if naming.possible or naming.variant in ("thirteen-thoracic", "eleven-thoracic") or SACRUM in naming.names:
         yield Notice("possible-lstv", None, f"a transitional vertebra is possible; the next best from the top down: {other}")

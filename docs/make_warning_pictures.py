@@ -1,0 +1,117 @@
+"""Draw a picture of every warning that can be seen, for warnings.md, and make sure that the warning is really given.
+
+    python docs/make_warning_pictures.py [FOLDER] [--only CODE ...]
+
+Every scan is the phantom of `cascade.phantom` with a fault; the networks are the packaged ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from cascade import LabelMap, Numbering, Segmenter, Volume
+from cascade.phantom import PhantomSpec, render
+from cascade.picture import draw
+
+Example = Callable[[], tuple[Volume, Numbering | None]]
+COLOURS = 48
+
+
+def main() -> None:
+    """Segment each example and save its picture; stop at one whose warning is not given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "pictures" / "warnings")
+    parser.add_argument("--only", nargs="+", choices=EXAMPLES, default=list(EXAMPLES))
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    segmenter = Segmenter.from_pretrained()
+    for code in options.only:
+        scan, numbering = EXAMPLES[code]()
+        result = segmenter.segment(scan, scheme="verse", numbering=numbering)
+        given = {notice.code: notice.text for notice in result.warnings}
+        print(code, "|", given.get(code), "|", *(sorted(given)), flush=True)
+        if code not in given:
+            raise SystemExit(f"{code}: expected this warning; found {', '.join(given) or 'none'}; change its example")
+        picture = draw(result.scan, result.labels, result.spine.centreline_mm)
+        picture.quantize(COLOURS).save(options.folder / f"{code}.png", optimize=True)
+
+
+def phantom(lumbar: int = 5, **spec: object) -> tuple[Volume, LabelMap]:
+    """A phantom that goes on above the field of view."""
+    return render(PhantomSpec(lumbar=lumbar, thoracic=3, **spec))  # type: ignore[arg-type]
+
+
+def as_is(lumbar: int = 5, numbering: Numbering | None = None, **spec: object) -> Example:
+    """The phantom of a specification."""
+    return lambda: (phantom(lumbar, **spec)[0], numbering)
+
+
+def between(highest: str | None, lowest: str | None, beyond_mm: float = 3.0) -> Example:
+    """The phantom cut above and below these bodies; negative `beyond_mm` cuts through them."""
+
+    def example() -> tuple[Volume, Numbering | None]:
+        scan, labels = phantom()
+        low = _rows(labels, lowest).min() if lowest else 0
+        high = _rows(labels, highest).max() if highest else scan.grid.shape[2] - 1
+        more = round(beyond_mm / scan.grid.spacing_mm[2])
+        x, y, rows = scan.grid.shape
+        box = (slice(0, x), slice(0, y), slice(max(0, low - more), min(rows, high + more + 1)))
+        return Volume(np.ascontiguousarray(scan.data[box]), scan.grid.cropped(box)), None
+
+    return example
+
+
+def _rows(labels: LabelMap, structure: str) -> np.ndarray:
+    return np.flatnonzero(labels[structure].any(axis=(0, 1)))
+
+
+def replaced(structure: str, value: float) -> Example:
+    """The phantom with one structure all of one value."""
+
+    def example() -> tuple[Volume, Numbering | None]:
+        scan, labels = phantom()
+        data = scan.data.copy()
+        data[labels[structure]] = value
+        return Volume(data, scan.grid), None
+
+    return example
+
+
+def doubled(structures: tuple[str, ...], by_mm: tuple[float, float, float]) -> Example:
+    """The phantom with a copy of structures elsewhere."""
+
+    def example() -> tuple[Volume, Numbering | None]:
+        scan, labels = phantom()
+        voxels = np.argwhere(np.logical_or.reduce([labels[name] for name in structures]))
+        moved = voxels + np.rint(np.divide(by_mm, scan.grid.spacing_mm)).astype(int)
+        there = ((moved >= 0) & (moved < scan.grid.shape)).all(axis=1)
+        data = scan.data.copy()
+        data[tuple(moved[there].T)] = scan.data[tuple(voxels[there].T)]
+        return Volume(data, scan.grid), None
+
+    return example
+
+
+EXAMPLES: dict[str, Example] = {
+    "numbering-uncertain": between("L2", "L4"),
+    "no-sacrum-in-view": between(None, "L5"),
+    "possible-lstv": as_is(lumbar=6),
+    "lumbar-count-6": as_is(lumbar=6, numbering=Numbering(count=6)),
+    "lumbar-count-4": as_is(lumbar=4, numbering=Numbering(count=4)),
+    "missing-body": replaced("L2", 0.0),
+    "cut-by-border": between("L1", None, beyond_mm=-12.0),
+    "body-split": as_is(fused_disc="L2"),
+    "missing-disc": as_is(collapsed_disc="L3"),
+    "stray-component-removed": doubled(("L2", "L2-L3", "L3"), (0.0, 60.0, 0.0)),
+    "few-slices": as_is(shape=(7, 270, 330)),
+    "not-finite": replaced("L1", np.nan),
+    "stage1-low-confidence": as_is(noise=0.5),
+}
+
+
+if __name__ == "__main__":
+    main()
