@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from cascade import LabelMap, Numbering, Segmenter, Volume
 from cascade.phantom import PhantomSpec, render
 from cascade.picture import draw
 
 Example = Callable[[], tuple[Volume, Numbering | None]]
-COLOURS = 48
+COLOURS, SCALE = 48, 0.75
 
 
 def main() -> None:
@@ -37,7 +38,8 @@ def main() -> None:
         if code not in given:
             raise SystemExit(f"{code}: expected this warning; found {', '.join(given) or 'none'}; change its example")
         picture = draw(result.scan, result.labels, result.spine.centreline_mm)
-        picture.quantize(COLOURS).save(options.folder / f"{code}.png", optimize=True)
+        small = picture.resize((round(SCALE * picture.width), round(SCALE * picture.height)), Image.Resampling.LANCZOS)
+        small.quantize(COLOURS).save(options.folder / f"{code}.png", optimize=True)
 
 
 def phantom(lumbar: int = 5, **spec: object) -> tuple[Volume, LabelMap]:
@@ -60,7 +62,7 @@ def between(highest: str | None, lowest: str | None, beyond_mm: float = 3.0) -> 
         more = round(beyond_mm / scan.grid.spacing_mm[2])
         x, y, rows = scan.grid.shape
         box = (slice(0, x), slice(0, y), slice(max(0, low - more), min(rows, high + more + 1)))
-        return Volume(np.ascontiguousarray(scan.data[box]), scan.grid.cropped(box)), None
+        return scan.cropped(box), None
 
     return example
 
