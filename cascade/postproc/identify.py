@@ -155,16 +155,19 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
 
 
 def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid) -> list[FloatArray | None]:
-    """World points of the voxels of each link's body; None where it is missing or cut short by the border."""
+    """World points of the voxels of each link's body; None where it is missing, cut short by the border, or cut from another.
+
+    Where fused bodies have been cut apart is a guess, which says nothing about their shape.
+    """
     boxes = ndimage.find_objects(instances.values)
     whole = [body.length_mm for body in chain.bodies if not body.touches_border]
     shortest = WHOLE_SHARE * float(np.median(whole)) if whole else np.inf
     points: list[FloatArray | None] = []
     for body in (link.body for link in chain.links):
-        if body is None or (body.touches_border and body.length_mm < shortest):
+        values = [body.value, *(piece for piece, large in chain.merged if large == body.value)] if body else []
+        if body is None or (body.touches_border and body.length_mm < shortest) or set(values) & set(instances.split):
             points.append(None)
             continue
-        values = [body.value, *(piece for piece, large in chain.merged if large == body.value)]
         parts = [np.argwhere(instances.values[boxes[v - 1]] == v) + [s.start for s in boxes[v - 1]] for v in values]
         points.append(grid.to_world(np.concatenate(parts)))
     return points
