@@ -12,14 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from cascade import LabelMap, Numbering, Segmenter, Volume
 from cascade.phantom import PhantomSpec, render
 from cascade.picture import draw
 
 Example = Callable[[], tuple[Volume, Numbering | None]]
-COLOURS, SCALE = 48, 0.75
+COLOURS, SCALE = 48, 0.7
 
 
 def main() -> None:
@@ -83,6 +85,27 @@ def replaced(structure: str, value: float) -> Example:
     return example
 
 
+def fused() -> tuple[Volume, Numbering | None]:
+    """The phantom with marrow in place of a disc and its end plates."""
+    scan, labels = phantom()
+    marrow = np.median(scan.data[labels["L2"]])
+    return Volume(np.where(_grown(labels, ("L2-L3",), 3), marrow, scan.data), scan.grid), None
+
+
+def covered() -> tuple[Volume, Numbering | None]:
+    """The phantom with blurred noise in place of a body and its discs."""
+    scan, labels = phantom()
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=scan.grid.shape), (1, 6, 6))
+    grey = np.abs(3000 * noise + 200).astype(np.float32)
+    return Volume(np.where(_grown(labels, ("L1-L2", "L2", "L2-L3"), 2), grey, scan.data), scan.grid), None
+
+
+def _grown(labels: LabelMap, structures: tuple[str, ...], voxels: int) -> NDArray[np.bool_]:
+    """Structures and so many voxels around them in each slice."""
+    inside = np.logical_or.reduce([labels[name] for name in structures])
+    return np.asarray(ndimage.binary_dilation(inside, np.ones((1, 3, 3)), iterations=voxels))
+
+
 def doubled(structures: tuple[str, ...], by_mm: tuple[float, float, float]) -> Example:
     """The phantom with a copy of structures elsewhere."""
 
@@ -104,10 +127,10 @@ EXAMPLES: dict[str, Example] = {
     "possible-lstv": as_is(lumbar=6),
     "lumbar-count-6": as_is(lumbar=6, numbering=Numbering(count=6)),
     "lumbar-count-4": as_is(lumbar=4, numbering=Numbering(count=4)),
-    "missing-body": replaced("L2", 0.0),
+    "missing-body": covered,
     "cut-by-border": between("L1", None, beyond_mm=-12.0),
-    "body-split": as_is(fused_disc="L2"),
-    "missing-disc": as_is(collapsed_disc="L3"),
+    "body-split": fused,
+    "missing-disc": fused,
     "stray-component-removed": doubled(("L2", "L2-L3", "L3"), (0.0, 60.0, 0.0)),
     "few-slices": as_is(shape=(7, 270, 330)),
     "not-finite": replaced("L1", np.nan),

@@ -16,7 +16,7 @@ from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.postproc.chain import Chain, build_chain
 from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
 from cascade.postproc.naming import VIEW_OF_ONE_MORE_MM, Naming, Numbering, anchored_links, name_chain
-from cascade.postproc.shape import ShapeModel, spine_shape
+from cascade.postproc.shape import STEP_FEATURES, ShapeModel, spine_shape
 from cascade.volume import FloatArray, Grid
 
 #: A spine of which no body is larger than this is none: five slices of 1 mm hold more of a vertebra.
@@ -144,7 +144,7 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     parameters = evidence.parameters
     model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None
     anchored = anchored_links(chain, numbering, _values_at(numbering, instances, evidence.grid))
-    shape = spine_shape(_bodies_mm(chain, instances, evidence.grid)) if model else None
+    shape = _shape(chain, instances, evidence.grid) if model else None
     naming = name_chain(chain, room_below, shape=shape, shape_model=model, numbering=numbering, anchored=anchored)
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
@@ -154,20 +154,29 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     return Identified(instances, structures, names, naming, notices)
 
 
-def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid) -> list[FloatArray | None]:
-    """World points of the voxels of each link's body; None where it is missing, cut short by the border, or cut from another.
+def _shape(chain: Chain, instances: InstanceMap, grid: Grid) -> FloatArray:
+    """Measure the bodies; of one that was cut from another, where is a guess, only the steps from centre to centre count."""
+    shape = spine_shape(_bodies_mm(chain, instances, grid))
+    shape[STEP_FEATURES:, _cut_apart(chain, instances)] = np.nan
+    return shape
 
-    Where fused bodies have been cut apart is a guess, which says nothing about their shape.
-    """
+
+def _cut_apart(chain: Chain, instances: InstanceMap) -> list[bool]:
+    """Whether the body of each link was cut from another."""
+    return [link.body is not None and link.body.value in instances.split for link in chain.links]
+
+
+def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid) -> list[FloatArray | None]:
+    """World points of the voxels of each link's body; None where it is missing or cut short by the border."""
     boxes = ndimage.find_objects(instances.values)
     whole = [body.length_mm for body in chain.bodies if not body.touches_border]
     shortest = WHOLE_SHARE * float(np.median(whole)) if whole else np.inf
     points: list[FloatArray | None] = []
     for body in (link.body for link in chain.links):
-        values = [body.value, *(piece for piece, large in chain.merged if large == body.value)] if body else []
-        if body is None or (body.touches_border and body.length_mm < shortest) or set(values) & set(instances.split):
+        if body is None or (body.touches_border and body.length_mm < shortest):
             points.append(None)
             continue
+        values = [body.value, *(piece for piece, large in chain.merged if large == body.value)]
         parts = [np.argwhere(instances.values[boxes[v - 1]] == v) + [s.start for s in boxes[v - 1]] for v in values]
         points.append(grid.to_world(np.concatenate(parts)))
     return points
@@ -216,6 +225,8 @@ def _notices(
     yield from _numbering_notices(naming, structures, room_below_mm)
     if naming.confidence >= UNCERTAIN_BELOW and _leaves_out_a_body_below(chain, naming):
         yield Notice("numbering-uncertain", None, f"what lies below {next(n for n in reversed(naming.names) if n)} may be a vertebra")
+    elif naming.confidence >= UNCERTAIN_BELOW and 2 * sum(_cut_apart(chain, instances)) > len(chain.bodies):
+        yield Notice("numbering-uncertain", None, "most bodies were fused and have been cut apart; how many there are is a guess")
     for name, instance in structures.items():
         if instance.touches_border:
             yield Notice("cut-by-border", name, f"{name} is cut by the upper or lower end of the field of view")
