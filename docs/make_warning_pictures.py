@@ -21,7 +21,7 @@ from cascade.phantom import PhantomSpec, render
 from cascade.picture import draw
 
 Example = Callable[[], tuple[Volume, Numbering | None]]
-COLOURS, SCALE = 48, 0.7
+COLOURS, SCALE = 96, 0.7
 
 
 def main() -> None:
