@@ -79,9 +79,9 @@ def _row(labels: LabelMap, structure: str, end: Callable[[NDArray[np.intp]], np.
 def _cut(variant: str, scan: Volume, labels: LabelMap, low: int | None, high: int | None) -> Iterator[tuple[str, Volume, LabelMap]]:
     if low is None or high is None:
         return
-    box = (slice(0, scan.grid.shape[0]), slice(0, scan.grid.shape[1]), slice(low, high + 1 if high < scan.grid.shape[2] else high))
-    grid = scan.grid.cropped(box)
-    yield variant, Volume(np.ascontiguousarray(scan.data[box]), grid), LabelMap(np.ascontiguousarray(labels.data[box]), grid, labels.scheme)
+    x, y, rows = scan.grid.shape
+    box = (slice(0, x), slice(0, y), slice(low, min(high + 1, rows)))
+    yield variant, scan.cropped(box), labels.cropped(box)
 
 
 def judge(segmenter: Segmenter, scan: Volume, labels: LabelMap) -> tuple[str, set[str]]:

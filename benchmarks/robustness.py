@@ -129,10 +129,9 @@ def _turned(axis: str) -> Variant:
 
 def _half(scan: Volume, labels: LabelMap) -> tuple[Volume, LabelMap]:
     """The middle half of the field of view along the body."""
-    rows = scan.grid.shape[2]
-    box = (slice(0, scan.grid.shape[0]), slice(0, scan.grid.shape[1]), slice(rows // 4, rows - rows // 4))
-    grid = scan.grid.cropped(box)
-    return Volume(np.ascontiguousarray(scan.data[box]), grid), LabelMap(np.ascontiguousarray(labels.data[box]), grid, labels.scheme)
+    x, y, rows = scan.grid.shape
+    box = (slice(0, x), slice(0, y), slice(rows // 4, rows - rows // 4))
+    return scan.cropped(box), labels.cropped(box)
 
 
 VARIANTS: dict[str, Variant] = {

@@ -33,6 +33,8 @@ _LEVELS: dict[str, tuple[float, tuple[float, float, float]]] = {
     "L6": (32, (25, 17.5, 13)),
 }
 _SACRAL_TILTS = (45.0, 58.0, 72.0, 84.0)
+#: Sacral bodies taper downwards by this share to each side of their middle, and almost touch.
+_SACRAL_TAPER, _SACRAL_GAP_MM = 0.2, 1.0
 _DISC_HALF_HEIGHT_MM = {"T9": 2.2, "T10": 2.4, "T11": 2.7, "T12": 3.2, "L1": 3.8, "L2": 4.4, "L3": 4.9, "L4": 5.3, "L5": 4.8, "L6": 4.5}
 #: T2-like brightness, 0 (air, cortical bone) to 1 (cerebrospinal fluid).
 _AIR, _FAT, _MUSCLE, _MARROW, _CORTEX, _NUCLEUS, _ANNULUS, _CSF, _CORD = 0.01, 0.75, 0.16, 0.38, 0.05, 0.65, 0.10, 1.0, 0.45
@@ -96,19 +98,24 @@ class Solid:
         Rows left-right, front-back and along the spine (upwards).
     half_mm : (3,) tuple of float
         Half its size along these axes.
+    taper : float
+        By which share of it the front-back size at the upper end is larger, and at the lower end smaller.
     """
 
     name: str
     centre_mm: FloatArray
     axes: FloatArray
     half_mm: tuple[float, float, float]
+    taper: float = 0.0
 
     def inside(self, points_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Distance from the axis (1 at the rim) and height (-1 to 1 between the end plates) of (..., 3) points."""
         local = (points_mm - self.centre_mm) @ self.axes.T
         height = local[..., 2] / self.half_mm[2]
         waist = 0.92 + 0.08 * height**2
-        radius = (np.abs(local[..., 0] / self.half_mm[0]) ** 2.5 + np.abs(local[..., 1] / self.half_mm[1]) ** 2.5) ** 0.4 / waist
+        across = np.abs(local[..., 0] / self.half_mm[0])
+        along = np.abs(local[..., 1] / (self.half_mm[1] * (1 + self.taper * height)))
+        radius = (across**2.5 + along**2.5) ** 0.4 / waist
         return radius, height
 
 
@@ -167,7 +174,7 @@ def solids(spec: PhantomSpec) -> Iterator[Solid]:
     for solid in chain:
         centre = solid.centre_mm + shift
         centre[0] += spec.scoliosis_mm * np.sin(centre[2] / 60.0)
-        yield Solid(solid.name, centre, solid.axes, solid.half_mm)
+        yield Solid(solid.name, centre, solid.axes, solid.half_mm, solid.taper)
 
 
 def _chain(spec: PhantomSpec) -> Iterator[Solid]:
@@ -185,9 +192,9 @@ def _chain(spec: PhantomSpec) -> Iterator[Solid]:
         yield Solid(disc, position + _down(between) * thick, _axes(between), wide)
         position = position + _down(between) * 2 * thick
     for i, tilt in enumerate(_SACRAL_TILTS):
-        half = (25.0 - 4 * i, 15.0 - 3.2 * i, 13.0 - 1.5 * i)
-        yield Solid(SACRUM if i == 0 else f"S{i + 1}", position + _down(tilt) * half[2], _axes(tilt), half)
-        position = position + _down(tilt) * (2 * half[2] + 2.5)
+        half = (25.0 - 4 * i, 14.5 - 3.5 * i, 14.0 - 1.5 * i)
+        yield Solid(SACRUM if i == 0 else f"S{i + 1}", position + _down(tilt) * half[2], _axes(tilt), half, _SACRAL_TAPER)
+        position = position + _down(tilt) * (2 * half[2] + _SACRAL_GAP_MM)
 
 
 def _down(tilt_deg: float) -> FloatArray:

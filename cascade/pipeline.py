@@ -23,7 +23,7 @@ from cascade.errors import InputError, NumberingError
 from cascade.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
 from cascade.manifest import MANIFEST, Manifest, Outcome
-from cascade.postproc.identify import Evidence, Identified, Notice, identify_evidence
+from cascade.postproc.identify import Evidence, Identified, Notice, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.preprocess import finite
@@ -232,7 +232,7 @@ class Segmenter:
 
             found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
         else:
-            found = identify_evidence(evidence, numbering)
+            found = identify(evidence, numbering)
         cut = [name for name, instance in found.structures.items() if instance.touches_border]
         target = get_scheme(scheme).for_chain(found.structures, cut)
         labels = _painted(found, evidence, target).reoriented(seen.scan.grid.axcodes)

@@ -146,6 +146,10 @@ class Volume:
         """Store the same image with axes along `axcodes`."""
         return Volume(reorient(self.data, self.grid.axcodes, axcodes), self.grid.reoriented(axcodes))
 
+    def cropped(self, box: tuple[slice, slice, slice]) -> Volume:
+        """Take the part ``data[box]``, contiguous in memory."""
+        return Volume(np.ascontiguousarray(self.data[box]), self.grid.cropped(box))
+
     def resampled(self, grid: Grid) -> Volume:
         """Interpolate linearly onto `grid`, after smoothing where the new spacing is much coarser; 0 outside."""
         coarser = np.asarray(grid.spacing_mm) / np.take(self.grid.spacing_mm, _matching_axes(self.grid, grid))
@@ -200,6 +204,10 @@ class LabelMap:
         """Store the same labels with axes along `axcodes`."""
         data = reorient(self.data, self.grid.axcodes, axcodes)
         return LabelMap(data, self.grid.reoriented(axcodes), self.scheme)
+
+    def cropped(self, box: tuple[slice, slice, slice]) -> LabelMap:
+        """Take the part ``data[box]``, contiguous in memory."""
+        return LabelMap(np.ascontiguousarray(self.data[box]), self.grid.cropped(box), self.scheme)
 
     def resampled(self, grid: Grid) -> LabelMap:
         """Take the nearest label onto `grid`; background outside."""

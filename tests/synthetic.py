@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cascade.checkpoints import Normalisation, StageSpec, build_network, save_checkpoint
 from cascade.labels import CANAL, SACRUM, VERSE, is_disc
 from cascade.phantom import PhantomSpec, render
-from cascade.postproc.identify import Identified, identify
+from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.paint import paint
 from cascade.stage2_levels.train import CLASSES
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
@@ -130,10 +130,15 @@ def as_probabilities(classes: NDArray[np.uint8], certainty: float = 0.91) -> NDA
     return np.stack([np.where(classes == c, certainty, rest) for c in range(len(CLASSES))]).astype(np.float32)
 
 
-def identified(column: Column, **options: Any) -> Identified:
+def evidence_of(column: Column, probabilities: NDArray[np.float32] | None = None) -> Evidence:
+    """What the networks say about a column (or said, with `probabilities` of the same grid); no shape model."""
+    probabilities = column.probabilities() if probabilities is None else probabilities
+    return Evidence(probabilities, CLASSES, column.grid, column.centreline_mm, column.grid, {})
+
+
+def identified(column: Column) -> Identified:
     """Name a column."""
-    arguments = {"centreline_mm": column.centreline_mm, "scan_grid": column.grid, "parameters": {}} | options
-    return identify(column.probabilities(), CLASSES, column.grid, **arguments)
+    return identify(evidence_of(column))
 
 
 def painted(column: Column, found: Identified, target: Grid | None = None, **options: Any) -> LabelMap:

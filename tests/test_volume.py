@@ -82,6 +82,16 @@ class TestGrid:
         assert part.shape == (3, 5, 9)
         assert np.allclose(part.to_world([0, 0, 0]), grid.to_world([1, 2, 0]))
 
+    def test_image_and_labels_are_cropped_alike(self) -> None:
+        grid, box = oblique(), (slice(1, 4), slice(2, 7), slice(0, 9))
+        data = np.arange(np.prod(grid.shape)).reshape(grid.shape) % 2
+        image, labels = Volume(data.astype(np.float32), grid).cropped(box), LabelMap(data.astype(np.uint8), grid, CASCADE).cropped(box)
+        assert np.array_equal(image.data, data[box])
+        assert np.array_equal(labels.data, data[box])
+        assert image.grid.matches(labels.grid)
+        assert image.grid.matches(grid.cropped(box))
+        assert image.data.flags.c_contiguous
+
     def test_grids_match_within_a_tolerance_only(self) -> None:
         grid = oblique()
         moved = grid.vox2world.copy()

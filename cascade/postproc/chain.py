@@ -14,9 +14,9 @@ from cascade.postproc.instances import Instance
 MAX_OFFSET_MM = 28.0
 #: Two bodies (or two discs) that share more than this part of their extent along the spine are pieces of one.
 SAME_LEVEL_OVERLAP = 0.5
-#: Two bodies further apart than this many typical steps, or with room for a whole body, have one missing between them.
-#: (Lengths leave out a tenth, so that the room between two bodies seems larger than it is.)
-MISSING_BODY_STEPS, ROOM_FOR_A_BODY = 1.5, 1.25
+#: Two bodies further apart than this many typical steps, or with so many typical body lengths free between them, have one
+#: missing there. (Lengths leave out a tenth, so that the gap between two bodies seems larger than it is.)
+MISSING_BODY_STEPS, MISSING_BODY_LENGTHS = 1.5, 1.25
 #: What is at least this large beside the largest sacrum may be S1; a smaller one is a fragment. At the end of the field of
 #: view what is smaller than this share of a body may as well be the top of one more vertebra.
 LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
@@ -191,7 +191,7 @@ def _with_gaps(bodies: list[Instance]) -> list[tuple[Instance | None, float]]:
         levels.append((body, body.position_mm))
         step = float(steps[i]) if i < len(steps) else 0.0
         free = bodies[i + 1].start_mm - body.end_mm if i < len(steps) else 0.0
-        has_room = step > MISSING_BODY_STEPS * typical or free > ROOM_FOR_A_BODY * length
+        has_room = step > MISSING_BODY_STEPS * typical or free > MISSING_BODY_LENGTHS * length
         parts = max(2, int(step / typical + 0.3)) if has_room else 1
         levels += [(None, body.position_mm + step * k / parts) for k in range(1, parts)]
     return levels

@@ -25,7 +25,7 @@ from cascade.corrections import BACKGROUND, BODY, DISC, JOIN, SPLIT, Click
 from cascade.errors import CascadeError, NumberingError
 from cascade.labels import SACRUM, is_disc
 from cascade.postproc.hints import Hints
-from cascade.postproc.identify import Evidence, Identified, identify_evidence
+from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.instances import Instance, InstanceMap, Voxel
 from cascade.postproc.naming import Numbering
 from cascade.postproc.refine import Seed, box_around, grown, refine
@@ -95,7 +95,7 @@ def identify_with_clicks(
     numbering = numbering or Numbering()
     anchors = {p.click.structure: p.click.position_mm for p in reversed(placed) if p.click.is_level and p.click.structure != SACRUM}
     numbering = dataclasses.replace(numbering, anchors={**numbering.anchors, **anchors})
-    found = identify_evidence(corrected, numbering, hints)
+    found = identify(corrected, numbering, hints)
     for each in placed:
         _check_kept(each, found, evidence.grid)
     return found, corrected
@@ -104,7 +104,7 @@ def identify_with_clicks(
 def _names(evidence: Evidence, numbering: Numbering | None) -> Mapping[str, Instance]:
     """What the structures are called without clicks; nothing where that fails."""
     try:
-        return identify_evidence(evidence, numbering).structures
+        return identify(evidence, numbering).structures
     except CascadeError:
         return {}
 

@@ -15,8 +15,8 @@ from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.postproc.chain import Chain, build_chain
 from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
-from cascade.postproc.naming import ROOM_FOR_A_BODY_MM, Naming, Numbering, anchored_links, name_chain
-from cascade.postproc.shape import ShapeModel, spine_shape
+from cascade.postproc.naming import VIEW_OF_ONE_MORE_MM, Naming, Numbering, anchored_links, name_chain
+from cascade.postproc.shape import STEP_FEATURES, ShapeModel, spine_shape
 from cascade.volume import FloatArray, Grid
 
 #: A spine of which no body is larger than this is none: five slices of 1 mm hold more of a vertebra.
@@ -117,30 +117,16 @@ class Evidence:
         return find_instances(self.probabilities, self.classes, self.grid, self.line, self.field_of_view, edits)
 
 
-def identify(
-    probabilities: NDArray[np.float32],
-    classes: tuple[str, ...],
-    grid: Grid,
-    *,
-    centreline_mm: FloatArray,
-    scan_grid: Grid,
-    parameters: Mapping[str, Any],
-    numbering: Numbering | None = None,
-) -> Identified:
+def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edits | None = None) -> Identified:
     """Find the vertebral bodies and discs along the centreline and name them.
 
     Parameters
     ----------
-    probabilities : array of float32, (classes, x, y, z)
-    classes : tuple of str
-    grid : Grid
-        Of the probabilities, RAS axes.
-    centreline_mm : (n, 3) array
-    scan_grid : Grid
-        Of the whole scan, RAS axes: says where the field of view ends.
-    parameters : mapping
-        The StageSpec's naming parameters; ``shape_model`` is used if present.
+    evidence : Evidence
     numbering : Numbering, optional
+        What a person knows about the levels.
+    edits : Edits, optional
+        What a person knows about the components.
 
     Raises
     ------
@@ -149,11 +135,6 @@ def identify(
     NumberingError
         What the user said contradicts what was found.
     """
-    return identify_evidence(Evidence(probabilities, classes, grid, centreline_mm, scan_grid, parameters), numbering)
-
-
-def identify_evidence(evidence: Evidence, numbering: Numbering | None = None, edits: Edits | None = None) -> Identified:
-    """As `identify`; with `edits` a person's word about the components is heeded."""
     numbering = numbering or Numbering()
     instances = evidence.instances(edits) if edits else evidence.automatic
     chain = build_chain(instances.instances)
@@ -163,7 +144,7 @@ def identify_evidence(evidence: Evidence, numbering: Numbering | None = None, ed
     parameters = evidence.parameters
     model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None
     anchored = anchored_links(chain, numbering, _values_at(numbering, instances, evidence.grid))
-    shape = spine_shape(_bodies_mm(chain, instances, evidence.grid)) if model else None
+    shape = _shape(chain, instances, evidence.grid) if model else None
     naming = name_chain(chain, room_below, shape=shape, shape_model=model, numbering=numbering, anchored=anchored)
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
@@ -171,6 +152,18 @@ def identify_evidence(evidence: Evidence, numbering: Numbering | None = None, ed
     last = max(i for i, name in enumerate(naming.names) if name)
     notices = tuple(_notices(chain, naming, structures, instances, room_below[last]))
     return Identified(instances, structures, names, naming, notices)
+
+
+def _shape(chain: Chain, instances: InstanceMap, grid: Grid) -> FloatArray:
+    """Measure the bodies; of one that was cut from another, where is a guess, only the steps from centre to centre count."""
+    shape = spine_shape(_bodies_mm(chain, instances, grid))
+    shape[STEP_FEATURES:, _cut_apart(chain, instances)] = np.nan
+    return shape
+
+
+def _cut_apart(chain: Chain, instances: InstanceMap) -> list[bool]:
+    """Whether the body of each link was cut from another."""
+    return [link.body is not None and link.body.value in instances.split for link in chain.links]
 
 
 def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid) -> list[FloatArray | None]:
@@ -232,6 +225,8 @@ def _notices(
     yield from _numbering_notices(naming, structures, room_below_mm)
     if naming.confidence >= UNCERTAIN_BELOW and _leaves_out_a_body_below(chain, naming):
         yield Notice("numbering-uncertain", None, f"what lies below {next(n for n in reversed(naming.names) if n)} may be a vertebra")
+    elif naming.confidence >= UNCERTAIN_BELOW and 2 * sum(_cut_apart(chain, instances)) > len(chain.bodies):
+        yield Notice("numbering-uncertain", None, "most bodies were fused and have been cut apart; how many there are is a guess")
     for name, instance in structures.items():
         if instance.touches_border:
             yield Notice("cut-by-border", name, f"{name} is cut by the upper or lower end of the field of view")
@@ -254,11 +249,11 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming) -> bool:
     last = max(i for i, name in enumerate(naming.names) if name)
     named = [link.body.volume_mm3 for link in chain.links[: last + 1] if link.body]
     below = [link.body.volume_mm3 for link in chain.links[last + 1 :] if link.body]
-    return naming.variant != "s1-as-body" and any(volume >= COLLAPSED_SHARE * float(np.median(named)) for volume in below)
+    return SACRUM not in naming.names and any(volume >= COLLAPSED_SHARE * float(np.median(named)) for volume in below)
 
 
 def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float) -> Iterator[Notice]:
-    if SACRUM not in structures and room_below_mm < ROOM_FOR_A_BODY_MM:
+    if SACRUM not in structures and room_below_mm < VIEW_OF_ONE_MORE_MM:
         yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
     other = ", ".join(name or "?" for name in naming.second_best)
     if naming.confidence < UNCERTAIN_BELOW:
@@ -266,7 +261,7 @@ def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_
         yield Notice("numbering-uncertain", None, text)
     if "L6" in naming.names:
         yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named")
-    if naming.variant == "four-lumbar" and "L4" in naming.names:
+    if naming.variant.startswith("four-lumbar") and "L4" in naming.names:
         yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named")
-    if naming.possible or naming.variant in ("thirteen-thoracic", "eleven-thoracic", "s1-as-body"):
+    if naming.possible or naming.variant in ("thirteen-thoracic", "eleven-thoracic") or SACRUM in naming.names:
         yield Notice("possible-lstv", None, f"a transitional vertebra is possible; the next best from the top down: {other}")

@@ -33,13 +33,16 @@ _SPINES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = MappingProxyTyp
         "thirteen-thoracic": ((*_THORACIC, "T13", *_LUMBAR), ("T13",)),
         "eleven-thoracic": (_THORACIC[:11] + _LUMBAR, ("T11", "L1")),
         "s1-as-body": ((*_THORACIC, *_LUMBAR, SACRUM), (SACRUM,)),
+        "six-lumbar-s1-as-body": ((*_THORACIC, *_LUMBAR, "L6", SACRUM), ("L6", SACRUM)),
+        "four-lumbar-s1-as-body": ((*_THORACIC, *_LUMBAR[:4], SACRUM), ("L4", SACRUM)),
     }
 )
-_RARITY = MappingProxyType(
-    {"usual": 0.0, "six-lumbar": 5.0, "four-lumbar": 5.0, "thirteen-thoracic": 7.0, "eleven-thoracic": 7.0, "s1-as-body": 4.0}
-)
-#: A spine with one lumbar vertebra more or less looks like the usual one, with a middle lumbar level twice or not at all.
-_EXTRA_LEVELS, _MIDDLE_LEVEL = MappingProxyType({"six-lumbar": 1, "four-lumbar": -1}), 3
+#: Cost of what is unusual about a spine, and of another lumbar count than five unless that is asked for.
+_RARITY = MappingProxyType({"thirteen-thoracic": 7.0, "eleven-thoracic": 7.0, "s1-as-body": 4.0})
+_RARE_COUNT = 5.0
+#: What a spine with one lumbar vertebra more or less looks like: the usual one from a level upwards moved by one. A middle lumbar
+#: level is there twice or not at all; or the lowest is missing, which has become a part of the sacrum.
+_LOOKS: Mapping[int, tuple[tuple[int, int], ...]] = MappingProxyType({4: ((3, 1), (0, 1)), 5: ((0, 0),), 6: ((3, -1),)})
 #: By convention the lowest presacral body is L5. Another count is named only if it is cheaper by this much without being
 #: asked for, and is mentioned as possible if it is dearer by less than this.
 _OVERWHELMING, _POSSIBLE = 6.0, 3.0
@@ -54,8 +57,8 @@ _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
 #: Cost, variant and names of a sequence.
 _Weighed = tuple[float, str, tuple[str | None, ...]]
-#: Room for one more level below the last body, in mm.
-ROOM_FOR_A_BODY_MM = 45.0
+#: Where the field of view goes on for so many mm below the last body, one more would be seen.
+VIEW_OF_ONE_MORE_MM = 45.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class Naming:
     names : tuple of (str or None)
         One name a link of the chain, None where no body was found; ``"sacrum"`` where S1 had been taken for a body.
     variant : str
-        ``"usual"``, ``"six-lumbar"``, ``"four-lumbar"``, ``"thirteen-thoracic"``, ``"eleven-thoracic"`` or ``"s1-as-body"``.
+        ``"usual"``, ``"six-lumbar"``, ``"four-lumbar"``, ``"thirteen-thoracic"``, ``"eleven-thoracic"`` or ``"s1-as-body"``, or
+        one of the lumbar counts and the last, ``"six-lumbar-s1-as-body"``, ``"four-lumbar-s1-as-body"``.
     confidence : float
         Posterior probability of the sequence among all of as many lumbar vertebrae.
     second_best : tuple of (str or None)
@@ -157,11 +161,19 @@ def name_chain(
             if not _agrees(names, window, numbering, anchored):
                 continue
             cost = weigh(first, stop, last, variant) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
-            asked_for = numbering.count is not None and variant.endswith("lumbar")
-            weighed.append((cost + (0.0 if asked_for else _RARITY[variant]), variant, names))
+            weighed.append((cost + _rarity(variant, numbering), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
     return _choose(sorted(weighed, key=lambda item: item[0]), chain, numbering)
+
+
+def _rarity(variant: str, numbering: Numbering) -> float:
+    is_rare_count = numbering.count is None and _lumbar_count(variant) != 5
+    return _RARE_COUNT * is_rare_count + sum(cost for trait, cost in _RARITY.items() if variant.endswith(trait))
+
+
+def _lumbar_count(variant: str) -> int:
+    return sum(name.startswith("L") for name in _SPINES[variant][0])
 
 
 class _ShapeCosts:
@@ -171,12 +183,15 @@ class _ShapeCosts:
         self._shape = shape
         self._model = model if shape is not None else None
         self._volumes = np.array([link.body.volume_mm3 if link.body else 0.0 for link in chain.links])
-        self._costs: dict[tuple[int, int, int, int], float] = {}
+        self._costs: dict[tuple[int, int, int, tuple[tuple[int, int], ...]], float] = {}
 
     def __call__(self, first: int, stop: int, last: int, variant: str) -> float:
-        key = (first, stop, last, _EXTRA_LEVELS.get(variant, 0))
+        looks = _LOOKS[_lumbar_count(variant)]
+        key = (first, stop, last, looks)
         if key not in self._costs:
-            self._costs[key] = self._ghosts(first, stop) + self._kept(*key)
+            # each look is as likely as the others
+            kept = [self._kept(first, stop, last, look) for look in looks]
+            self._costs[key] = self._ghosts(first, stop) + float(np.log(len(looks)) - np.logaddexp.reduce(np.negative(kept)))
         return self._costs[key]
 
     def _ghosts(self, first: int, stop: int) -> float:
@@ -186,11 +201,12 @@ class _ShapeCosts:
         rarity = _GHOST if self._model else _GHOST + _GHOST_WITHOUT_MODEL
         return float((rarity + _LARGE_GHOST * sizes).sum())
 
-    def _kept(self, first: int, stop: int, last: int, extra: int) -> float:
+    def _kept(self, first: int, stop: int, last: int, look: tuple[int, int]) -> float:
         if self._shape is None or self._model is None:
             return 0.0
+        above, by = look
         levels = [last + stop - 1 - i for i in range(self._shape.shape[1])]
-        alike = [level - extra if level >= _MIDDLE_LEVEL else level for level in levels]
+        alike = [level + by if level >= above else level for level in levels]
         return self._model.cost(self._shape, [level if first <= i < stop else NO_LEVEL for i, level in enumerate(alike)])
 
 
@@ -206,20 +222,17 @@ def _kept_parts(chain: Chain) -> Iterator[tuple[int, int]]:
 def _windows(length: int, chain: Chain, numbering: Numbering) -> Iterator[tuple[str, tuple[str, ...], int]]:
     """All windows of all spines: what is unusual, the names, and how many bodies of that spine lie below the last one."""
     for variant, (spine, telling) in _SPINES.items():
-        asked_for = numbering.count is not None and _lumbar_count(spine) == numbering.count
+        count = _lumbar_count(variant)
+        asked_for = count == numbering.count
         if numbering.count is not None and not asked_for:
             continue
-        if chain.sacrum is None and variant == "four-lumbar" and not asked_for:
+        if chain.sacrum is None and count == 4 and not asked_for:
             continue
         for start in range(len(spine) - length + 1):
             names = spine[start : start + length]
             below = len(spine) - start - length
-            if asked_for or (set(telling) <= set(names) and (variant != "four-lumbar" or below == 0)):
-                yield variant, names, below - (variant == "s1-as-body")
-
-
-def _lumbar_count(spine: Sequence[str]) -> int:
-    return sum(name.startswith("L") for name in spine)
+            if asked_for or (set(telling) <= set(names) and (count != 4 or below == 0)):
+                yield variant, names, below - (SACRUM in spine)
 
 
 def _agrees(names: Sequence[str | None], window: Sequence[str], numbering: Numbering, anchored: Mapping[int, str]) -> bool:
@@ -237,7 +250,7 @@ def _end_cost(last: int, chain: Chain, index: int, room_below_mm: float) -> floa
     if _adjoins_sacrum(chain, index):
         is_surprising = (last == S1) != _has_small_disc_below(chain, index)
         return _NOT_LAST_ABOVE_SACRUM if last > 0 else _SURPRISING_DISC * is_surprising
-    if room_below_mm > ROOM_FOR_A_BODY_MM:
+    if room_below_mm > VIEW_OF_ONE_MORE_MM:
         return 0.0 if last <= 0 else _NOT_LAST_WITH_ROOM
     return 0.0 if last <= 0 else _NOT_L5_BY_DEFAULT
 
@@ -265,7 +278,7 @@ def _choose(weighed: Sequence[_Weighed], chain: Chain, numbering: Numbering) -> 
     What has another lumbar count than five stands back behind the convention unless it is asked for or overwhelming.
     """
     found = [link.body is not None for link in chain.links]
-    usual = [item for item in weighed if item[1] not in _EXTRA_LEVELS or numbering.count is not None] or weighed
+    usual = [item for item in weighed if _lumbar_count(item[1]) == 5 or numbering.count is not None] or weighed
     other = next((item for item in weighed if item not in usual), None)
     if other is not None and other[0] + _OVERWHELMING < usual[0][0]:
         usual, other = weighed, None

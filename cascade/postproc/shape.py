@@ -20,6 +20,8 @@ from cascade.volume import FloatArray
 #: Of the body: height along the spine, depth from front to back, by how much its front is higher than its back, and the
 #: tilt of its endplates.
 FEATURES = ("step_tilt_deg", "step_length_mm", "height_mm", "depth_mm", "wedge_mm", "tilt_deg")
+#: The first so many of them are of the step.
+STEP_FEATURES = 2
 #: The range that a feature could have if nothing were known of it.
 _RANGE = np.array([360.0, 100.0, 60.0, 60.0, 40.0, 360.0])
 #: Levels that the distribution covers: S1, then L5 to T1.
@@ -56,9 +58,9 @@ def spine_shape(bodies_mm: Sequence[FloatArray | None]) -> FloatArray:
         above = next((c for c in centroids[max(i - 1, 0) : i] if c is not None), centroid)
         below = next((c for c in centroids[i + 1 : i + 2] if c is not None), centroid)
         if below is not centroid:
-            shape[:2, i] = step_shape(centroid, below)
+            shape[:STEP_FEATURES, i] = step_shape(centroid, below)
         if below is not above:
-            shape[2:, i] = _body_shape(points - centroid, below - above)
+            shape[STEP_FEATURES:, i] = _body_shape(points - centroid, below - above)
     return shape
 
 
@@ -132,7 +134,7 @@ class ShapeModel:
         """
         level = np.array(levels)
         known = np.isfinite(shape) & (level >= S1) & (level < LEVELS - 1)
-        known[:2, :-1] &= level[1:] >= S1
+        known[:STEP_FEATURES, :-1] &= level[1:] >= S1
         feature, body = np.nonzero(known)
         unknown_feature, _ = np.nonzero(np.isfinite(shape) & ~known)
         nats = self._t_cost(feature * LEVELS + level[body] - S1, shape[feature, body])

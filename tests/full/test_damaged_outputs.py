@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +14,25 @@ from scipy import ndimage
 from cascade import Segmenter
 from cascade.cases import read_cases
 from cascade.labels import VERSE, rank
-from cascade.postproc.identify import identify
+from cascade.postproc.identify import Evidence, identify
 from cascade.postproc.instances import SpineLine
 from cascade.postproc.paint import paint
-from cascade.stage1_spine.locate import locate
-from cascade.stage2_levels.classify import Tissues, classify
-from cascade.volume import FloatArray, Grid, LabelMap
+from cascade.volume import LabelMap
 from tests.postproc import test_guarantees as guarantees
 from tests.synthetic import BACKGROUND, BODY, as_probabilities
 
 pytestmark = [pytest.mark.full, pytest.mark.data]
 
 Classes = NDArray[np.int64]
+Damage = Callable[[Classes, NDArray[np.bool_], np.random.Generator], None]
 SHARE = 0.2
 
 
 @pytest.fixture(scope="module")
-def outputs(data_folder: Path) -> list[tuple[str, Tissues, FloatArray, Grid]]:
-    """Name, stage 2's output, centreline and grid of every validation scan."""
-    segmenter, found = Segmenter.from_pretrained(), []
-    for case in read_cases(data_folder, "val"):
-        scan, _ = case.load()
-        spine = locate(scan, segmenter.stage1)
-        tissues = classify(scan, spine.centreline_mm, segmenter.stage2)
-        found.append((f"{case.dataset} {case.name}", tissues, spine.centreline_mm, scan.grid.reoriented("RAS")))
-    return found
+def outputs(data_folder: Path) -> list[tuple[str, Evidence]]:
+    """What the networks say about every validation scan."""
+    segmenter = Segmenter.from_pretrained()
+    return [(f"{case.dataset} {case.name}", segmenter.perceive(case.load()[0]).evidence) for case in read_cases(data_folder, "val")]
 
 
 def components(classes: Classes) -> Iterator[NDArray[np.bool_]]:
@@ -61,7 +56,7 @@ def double(classes: Classes, component: NDArray[np.bool_], rng: np.random.Genera
     classes[copy] = classes[component].max()
 
 
-DAMAGES: dict[str, tuple[Callable[[Classes, NDArray[np.bool_], np.random.Generator], None], ...]] = {
+DAMAGES: dict[str, tuple[Damage, ...]] = {
     "untouched": (),
     "deleted": (delete,),
     "merged": (merge,),
@@ -70,24 +65,28 @@ DAMAGES: dict[str, tuple[Callable[[Classes, NDArray[np.bool_], np.random.Generat
 }
 
 
+def damaged(evidence: Evidence, ways: Sequence[Damage], rng: np.random.Generator) -> Evidence:
+    """Do one of these to a fifth of the components each."""
+    classes = evidence.probabilities.argmax(axis=0)
+    whole = list(components(classes))
+    for i in rng.choice(len(whole), max(1, round(SHARE * len(whole))), replace=False):
+        rng.choice(np.array(ways))(classes, whole[i], rng)
+    return dataclasses.replace(evidence, probabilities=as_probabilities(classes.astype(np.uint8)))
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_the_guarantees_hold_on_every_output(outputs: list[tuple[str, Tissues, FloatArray, Grid]], damage: str) -> None:
-    for number, (name, tissues, centreline_mm, scan_grid) in enumerate(outputs):
-        rng = np.random.default_rng(number)
-        probabilities = tissues.probabilities
-        if DAMAGES[damage]:
-            classes = probabilities.argmax(axis=0)
-            whole = list(components(classes))
-            for i in rng.choice(len(whole), max(1, round(SHARE * len(whole))), replace=False):
-                rng.choice(np.array(DAMAGES[damage]))(classes, whole[i], rng)
-            probabilities = as_probabilities(classes.astype(np.uint8))
-        found = identify(probabilities, tissues.classes, tissues.grid, centreline_mm=centreline_mm, scan_grid=scan_grid, parameters={})
+def test_the_guarantees_hold_on_every_output(outputs: list[tuple[str, Evidence]], damage: str) -> None:
+    for number, (name, output) in enumerate(outputs):
+        ways = DAMAGES[damage]
+        evidence = damaged(output, ways, np.random.default_rng(number)) if ways else output
+        found = identify(evidence)
         names = {value: structure for value, structure in found.names.items() if structure in VERSE}
-        labels = paint(probabilities, tissues.classes, tissues.grid, found.instances, names, target=scan_grid, scheme=VERSE)
+        source, target = evidence.grid, evidence.scan_grid
+        labels = paint(evidence.probabilities, evidence.classes, source, found.instances, names, target=target, scheme=VERSE)
         guarantees.names_are_strictly_ordered(found)
         guarantees.every_disc_lies_between_its_vertebrae(found)
         guarantees.one_component_per_name(labels, found)
-        painted_labels_are_ordered_along_the_spine(labels, SpineLine(centreline_mm), name)
+        painted_labels_are_ordered_along_the_spine(labels, evidence.line, name)
 
 
 def painted_labels_are_ordered_along_the_spine(labels: LabelMap, line: SpineLine, name: str) -> None:

@@ -13,7 +13,7 @@ from cascade.corrections import WORDS, Click
 from cascade.errors import CascadeError, NoSpineError, NumberingError
 from cascade.labels import VERSE, is_disc
 from cascade.postproc.clicks import identify_with_clicks
-from cascade.postproc.identify import Evidence, Identified
+from cascade.postproc.identify import Identified
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.stage2_levels.train import CLASSES
@@ -25,22 +25,15 @@ from tests.postproc.test_guarantees import (
     one_component_per_name,
     painted_labels_are_ordered,
 )
-from tests.synthetic import BACKGROUND, BODY, SACRAL, Blob, Column, as_probabilities, identified
+from tests.synthetic import BACKGROUND, BODY, SACRAL, Blob, Column, as_probabilities, evidence_of, identified
 
 Point = tuple[float, float, float]
 
 
-def evidence_of(column: Column, probabilities: np.ndarray | None = None) -> tuple[Evidence, Volume]:
-    """What the networks would say of a column, and a scan in which every tissue has a grey of its own."""
-    classes = column.classes()
-    given = column.probabilities() if probabilities is None else probabilities
-    evidence = Evidence(given, CLASSES, column.grid, column.centreline_mm, column.grid, {})
-    return evidence, Volume((100.0 * classes).astype(np.float32), column.grid)
-
-
 def corrected(column: Column, *clicks: Click, **options: Any) -> tuple[Identified, LabelMap]:
     """Name a column with clicks, and paint it."""
-    evidence, scan = evidence_of(column, options.pop("probabilities", None))
+    evidence = evidence_of(column, options.pop("probabilities", None))
+    scan = Volume((100.0 * column.classes()).astype(np.float32), column.grid)  # every tissue has a grey of its own
     found, evidence = identify_with_clicks(evidence, scan, clicks, **options)
     names = {value: name for value, name in found.names.items() if name in VERSE}
     return found, paint(evidence.probabilities, CLASSES, column.grid, found.instances, names, target=column.grid, scheme=VERSE)

@@ -15,8 +15,8 @@ from cascade.labels import BODIES, SACRUM, VERSE, is_disc, rank
 from cascade.postproc.identify import Identified, identify
 from cascade.postproc.paint import paint
 from cascade.stage2_levels.train import CLASSES
-from cascade.volume import Grid, LabelMap
-from tests.synthetic import BODY, DISC, SACRAL, WAVE_MM, Blob, Column, as_probabilities, identified, painted, turned
+from cascade.volume import LabelMap
+from tests.synthetic import BODY, DISC, SACRAL, WAVE_MM, Blob, Column, as_probabilities, evidence_of, identified, painted, turned
 
 
 @st.composite
@@ -200,9 +200,9 @@ def test_ghosts_away_from_the_spine_are_left_out(column: Column, kind: int, left
 
 def test_nothing_at_all_is_a_clear_error() -> None:
     column = Column()
-    empty = as_probabilities(np.zeros(column.grid.shape, np.uint8))
+    empty = evidence_of(column, as_probabilities(np.zeros(column.grid.shape, np.uint8)))
     with pytest.raises(NoSpineError, match="no spine found: a column was located but no vertebral body in it"):
-        identify(empty, CLASSES, column.grid, centreline_mm=column.centreline_mm, scan_grid=column.grid, parameters={})
+        identify(empty)
 
 
 def test_discs_alone_are_a_clear_error() -> None:
@@ -219,7 +219,6 @@ def _from_labels(column: Column, labels: LabelMap) -> tuple[Identified, LabelMap
     classes = np.zeros(labels.grid.shape, np.uint8)
     for name in labels.structures:
         classes[labels[name]] = SACRAL if name == SACRUM else DISC if is_disc(name) else BODY
-    grid: Grid = labels.grid
-    probabilities = as_probabilities(classes)
-    found = identify(probabilities, CLASSES, grid, centreline_mm=column.centreline_mm, scan_grid=grid, parameters={})
-    return found, paint(probabilities, CLASSES, grid, found.instances, found.names, target=grid, scheme=VERSE)
+    evidence = evidence_of(column, as_probabilities(classes))
+    found = identify(evidence)
+    return found, paint(evidence.probabilities, CLASSES, evidence.grid, found.instances, found.names, target=evidence.grid, scheme=VERSE)

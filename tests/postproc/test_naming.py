@@ -196,6 +196,22 @@ class TestShape:
         assert naming.names == ("L2", "L3", "L4", "L5", "sacrum")
         assert naming.variant == "s1-as-body"
 
+    def test_a_spine_without_its_lowest_level_above_the_sacrum_has_four_lumbar_vertebrae(self) -> None:
+        naming = self.named_from_shape(self.bent(1, 6), sacrum=True)
+        assert lowest(naming) == "L4"
+        assert naming.variant == "four-lumbar"
+
+    def test_one_that_looks_a_little_more_so_than_not_keeps_the_usual_names_and_is_flagged(self) -> None:
+        naming = self.named_from_shape(0.4 * self.bent(0, 6) + 0.6 * self.bent(1, 6), sacrum=True)
+        assert lowest(naming) == "L5"
+        assert naming.possible == "four-lumbar"
+        assert naming.second_best[-1] == "L4"
+
+    @pytest.mark.parametrize(("count", "last"), [(4, "L4"), (5, "L5"), (6, "L6")])
+    def test_s1_taken_for_a_body_is_named_sacrum_with_every_count(self, count: int, last: str) -> None:
+        naming = self.named_from_shape(self.bent(S1, 6), sacrum=True, numbering=Numbering(count=count))
+        assert naming.names[-2:] == (last, "sacrum")
+
     def test_a_small_ghost_in_the_pelvis_is_left_out(self) -> None:
         assert self.named_from_shape(self.with_a_ghost(), last_volume=2000.0).names == ("L1", "L2", "L3", "L4", "L5", None)
 
@@ -224,10 +240,11 @@ class TestShape:
         shape[:2, 4] = tilt, 46.0
         return shape
 
-    def named_from_shape(self, shape: np.ndarray, last_volume: float = 25_000.0) -> Naming:
+    def named_from_shape(self, shape: np.ndarray, last_volume: float = 25_000.0, sacrum: bool = False, **known: Any) -> Naming:
         *upper, last = bodies(shape.shape[1])
         links = (*(Link(body, None) for body in upper), Link(dataclasses.replace(last, volume_mm3=last_volume), None))
-        return named(Chain(links), NO_ROOM, shape=shape, shape_model=self.model)
+        below = sacrum_below(len(links)) if sacrum else None
+        return named(Chain(links, sacrum=below), NO_ROOM, shape=shape, shape_model=self.model, **known)
 
 
 class TestSacrum:
