@@ -30,7 +30,7 @@ from cascade.phantom import PhantomSpec, render
 
 #: What two runs of the same cohort may differ in.
 TIMES = ("seconds", "finished")
-SMALL = {"shape": (9, 100, 140), "spacing_mm": (5.0, 2.0, 2.0)}
+SMALL = {"shape": (6, 80, 120), "spacing_mm": (5.0, 2.0, 2.0)}
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cascade import schema
 from cascade.errors import CascadeError, CheckpointError
+from cascade.limits import are_axcodes, check_arguments, is_naming
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +32,6 @@ NETWORKS = ("AttentionUnet", "AutoEncoder", "BasicUNet", "DynUNet", "SegResNet",
 MAX_WEIGHTS_BYTES = 2 << 30
 MAX_PARAMETERS = 1 << 29
 MAX_PATCH_VOXELS = 1 << 24
-#: Largest number among a network's arguments: channels, strides, kernel sizes.
-MAX_ARGUMENT = 4096
-_MAX_LIST, _MAX_DEPTH = 64, 4
 #: Of the network's layers, beside the weights: see `cascade.recorded`.
 _RECORD = ".layers.json"
 
@@ -130,67 +128,17 @@ def check_spec(spec: StageSpec) -> None:
         ("stride", all(1 <= s <= 512 for s in spec.stride), "1 to 512"),
         ("patch_shape", min(spec.patch_shape) >= 1 and math.prod(spec.patch_shape) <= MAX_PATCH_VOXELS, f"1 to {MAX_PATCH_VOXELS} voxels"),
         ("patch_shape", all(s > 0 and p % s == 0 for p, s in zip(spec.patch_shape, spec.stride, strict=True)), "multiples of stride"),
-        ("axcodes", _are_axcodes(spec.axcodes), "three directions such as RAS"),
+        ("axcodes", are_axcodes(spec.axcodes), "three directions such as RAS"),
         ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
         ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
-        ("naming", _is_naming(spec.naming), "at most a shape_model: mean, deviation > 0 and factors of every feature and level"),
+        ("naming", is_naming(spec.naming), "at most a shape_model: mean, deviation > 0 and factors of every feature and level"),
     ):
         if not good:
             raise ValueError(f"{name}: expected {expected}")
-    _check_arguments(spec.network_arguments, "network_arguments")
+    check_arguments(spec.network_arguments, "network_arguments")
     for name, channels in (("in_channels", 1), ("out_channels", len(spec.classes))):
         if spec.network_arguments.get(name, channels) != channels:
             raise ValueError(f"network_arguments.{name}: expected {channels}")
-
-
-def _are_axcodes(text: str) -> bool:
-    return sorted(text.translate(str.maketrans("LPI", "RAS"))) == sorted("RAS")
-
-
-def _check_arguments(value: object, where: str, depth: int = 0) -> None:
-    """Refuse what could ask a network's constructor for endless work or memory."""
-    if isinstance(value, Mapping | list) and (len(value) > _MAX_LIST or depth > _MAX_DEPTH):
-        raise ValueError(f"{where}: expected at most {_MAX_LIST} entries, {_MAX_DEPTH} deep")
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check_arguments(item, f"{where}.{key[:40]}", depth + 1)
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            _check_arguments(item, f"{where}[{i}]", depth + 1)
-    elif isinstance(value, int | float) and not abs(value) <= MAX_ARGUMENT:
-        raise ValueError(f"{where}: expected a number up to {MAX_ARGUMENT}")
-    elif isinstance(value, str) and len(value) > _MAX_LIST:
-        raise ValueError(f"{where}: expected at most {_MAX_LIST} characters")
-
-
-#: Features times levels of `cascade.postproc.shape`.
-SHAPE_SIZE = 108
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """The JSON form of `cascade.postproc.shape.ShapeModel`."""
-
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-    factors: tuple[tuple[float, ...], ...]
-    degrees_of_freedom: float
-    temperature: float
-
-
-def _is_naming(naming: Mapping[str, Any]) -> bool:
-    """Tell whether naming parameters are none, or a whole shape model."""
-    if not naming:
-        return True
-    if set(naming) != {"shape_model"}:
-        return False
-    model = schema.build(_Shape, naming["shape_model"], "naming.shape_model")
-    return (
-        {len(model.mean), len(model.deviation), len(model.factors)} == {SHAPE_SIZE}
-        and len({len(row) for row in model.factors}) == 1
-        and all(sum(loading**2 for loading in row) < 1 for row in model.factors)
-        and min(*model.deviation, model.degrees_of_freedom, model.temperature) > 0
-    )
 
 
 @dataclass(frozen=True)
@@ -341,7 +289,7 @@ def _construct(spec: StageSpec) -> torch.nn.Module:
     from monai.networks import nets
 
     try:
-        _check_arguments(spec.network_arguments, "network_arguments")
+        check_arguments(spec.network_arguments, "network_arguments")
         if spec.network not in NETWORKS:
             raise ValueError(f"expected one of {', '.join(NETWORKS)}")
         network: torch.nn.Module = getattr(nets, spec.network)(**spec.network_arguments)

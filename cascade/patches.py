@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -75,14 +77,20 @@ def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], pat
 
 def tiles(shape: Shape, patch: Shape) -> list[tuple[int, ...]]:
     """First voxels of the fewest evenly spread patches that cover `shape` with at least half overlap, or one if it fits."""
-    axes = []
-    for length, size in zip(shape, patch, strict=True):
-        if length <= size:
-            axes.append([(length - size) // 2])
-        else:
-            count = 1 + -(-(length - size) // (size // 2))
-            axes.append([round(x) for x in np.linspace(0, length - size, count)])
-    return [(x, y, z) for x in axes[0] for y in axes[1] for z in axes[2]]
+    x, y, z = (spread_evenly(length, size, size // 2) for length, size in zip(shape, patch, strict=True))
+    return list(itertools.product(x, y, z))
+
+
+def spread_evenly(length: int, size: int, step: float) -> list[int]:
+    """Starts of the fewest pieces of `size`, at most `step` apart, that cover `length`; one in the middle where it is no longer.
+
+    >>> spread_evenly(312, 128, 96)
+    [0, 92, 184]
+    >>> spread_evenly(100, 128, 96)
+    [-14]
+    """
+    room = length - size
+    return [room // 2] if room <= 0 else [round(start) for start in np.linspace(0, room, 1 + math.ceil(room / step))]
 
 
 def _gaussian(shape: Shape) -> NDArray[np.float32]:

@@ -148,8 +148,7 @@ class Segmenter:
         images: Iterable[str | os.PathLike[str]],
         output: str | os.PathLike[str] | None = None,
         *,
-        executor: Executor | None = None,
-        ahead: int | None = None,
+        executor: Executor | Workers | None = None,
         resume: bool = False,
         root: str | os.PathLike[str] | None = None,
         scheme: str | LabelScheme = CASCADE,
@@ -162,12 +161,11 @@ class Segmenter:
         images : iterable of path
         output : path, optional
             Folder for the labels and ``manifest.jsonl``. Without it the results come back in memory, as `Outcome.result`.
-        executor : Executor, optional
+        executor : Executor or Workers, optional
             Any of `concurrent.futures`: threads read and write while the networks work; worker processes load the weights once
             each (`cascade.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
-            machines. By default one scan after the other.
-        ahead : int, optional
-            Scans that are submitted and not done, at most; bounds the memory. By default twice the cores.
+            machines. By default one scan after the other. At most twice as many scans as there are cores are submitted and not
+            done, which bounds the memory; `cascade.workers.Workers` says another number.
         resume : bool
             Leave out what the manifest says is done, with the same scan, weights and options.
         root : path, optional
@@ -192,7 +190,7 @@ class Segmenter:
         """
         jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
         task = Task(self, save_labels if output else None, scheme, numbering)
-        workers = Workers(executor, lambda: ahead or 2 * core_count()) if executor else None
+        workers = Workers(executor, lambda: 2 * core_count()) if isinstance(executor, Executor) else executor
         with contextlib.ExitStack() as stack:
             manifest = stack.enter_context(Manifest(Path(output) / MANIFEST, task.made_with())) if output else None
             for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=resume):

@@ -98,6 +98,7 @@ class _Spread(Generic[J, R]):
         self.deaths_in_a_row = 0
 
     def run(self, ordered: bool) -> Iterator[tuple[J, Future[R] | None]]:
+        """Give out the jobs and yield them as they end: `spread`. Whoever stops listening cancels what has not begun."""
         try:
             while self._submit():
                 awaited = [next(iter(self.flying))] if ordered else list(self.flying)
@@ -203,12 +204,12 @@ def _die_with(sentinel: int) -> None:
 @contextlib.contextmanager
 def ended(executor: Executor) -> Iterator[Executor]:
     """Wait for an executor at the end of the block; stop it at once if the block is left by an exception."""
+    whole = False
     try:
         yield executor
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    executor.shutdown()
+        whole = True
+    finally:
+        executor.shutdown(wait=whole, cancel_futures=not whole)
 
 
 def core_count() -> int:

@@ -23,7 +23,7 @@ FLOORS = (
     {"labels", "workers"},
     {"volume"},
     {"extras", "recognise", "schema", "terminology", "kernels"},
-    {"nifti", "metrics", "phantom", "endplates"},
+    {"limits", "nifti", "metrics", "phantom", "endplates"},
     {"picture", "recorded"},
     {"itk_headers", "slicer", "bids", "dicom_series"},
     {"itk", "dicom"},

@@ -44,12 +44,13 @@ class Keep:
 
     def __call__(self, result: Segmentation, job: Job) -> None:
         """Write the labels, and what goes beside them, all or nothing."""
-        from cascade.bids import write_sidecars
         from cascade.nifti import together
 
         with together():
             result.save(job.output, seg_type=self.seg_type)
             if job.dataset:
+                from cascade.bids import write_sidecars
+
                 write_sidecars(job.output, job.image, job.dataset, result.labels.scheme, result.to_dict())
             if job.json:
                 result.save_json(job.json, **job.names)

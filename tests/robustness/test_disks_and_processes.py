@@ -90,7 +90,8 @@ def test_on_a_disk_that_is_really_full_old_results_stay(small_disk: Path, tmp_pa
     noisy = type(labels)(np.random.default_rng(0).permuted(labels.data, axis=1), labels.grid, labels.scheme)
     for suffix in SUFFIXES[:-1]:
         (small_disk / f"l{suffix}").write_bytes(b"old")
-        with pytest.raises(OutputError, match=r"cannot write here \(No space left on device\)"):
+        # ITK sometimes notices, but does not say why.
+        with pytest.raises(OutputError, match=r"cannot write here \(No space left on device\)|expected room here"):
             write_labels_file(noisy, small_disk / f"l{suffix}")
         assert [path.read_bytes() for path in small_disk.iterdir()] == [b"old"]
         (small_disk / f"l{suffix}").unlink()
