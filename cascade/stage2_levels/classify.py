@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cascade.checkpoints import Checkpoint
-from cascade.patches import patch_shape_for, predict_at, spread_evenly
+from cascade.patches import patch_shape_for, predict_at
 from cascade.preprocess import IntensityScale, network_input
 from cascade.volume import FloatArray, Grid, Shape, Volume
 
-#: What belongs to the spine: beyond the ends of the centreline, for structures that stage 1 cut short, and to its left
-#: and right, where half a lumbar vertebra is about 25 mm wide.
-MARGIN_MM, HALF_WIDTH_MM = 30.0, 28.0
-#: Where patches may find more to the left and right, rather than padding.
-_REACH_MM = 50.0
+#: Room beyond the ends of the centreline, for structures that stage 1 cut short, and to its left and right: half a
+#: lumbar vertebra is about 25 mm wide.
+MARGIN_MM, HALF_WIDTH_MM = 30.0, 50.0
 #: Largest distance between neighbouring patches along the line, as a part of the patch.
-STEP = 0.5
+STEP = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,36 +50,24 @@ def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) ->
     spec = checkpoint.spec
     oriented = scan.reoriented(spec.axcodes)
     half_patch_mm = spec.patch_shape[1] * spec.spacing_mm[1] / 2
-    part = _crop_around(oriented, centreline_mm, np.array([_REACH_MM, half_patch_mm, MARGIN_MM]))
+    part = _crop_around(oriented, centreline_mm, np.array([HALF_WIDTH_MM, half_patch_mm, MARGIN_MM]))
     working = network_input(part, spec, IntensityScale.of(scan.data, spec.normalisation))
-    patch = patch_shape_for(_needed(working.grid, centreline_mm), spec)
+    patch = patch_shape_for(working.grid.shape, spec)
     starts = starts_along(working.grid, centreline_mm, patch)
     return Tissues(predict_at(working.data, starts, patch, checkpoint), working.grid, spec.classes)
 
 
-def _needed(grid: Grid, centreline_mm: FloatArray) -> Shape:
-    """The part of the volume that patches have to reach; no wider than the spine."""
-    x, y, z = grid.shape
-    width_mm = float(np.ptp(grid.to_voxels(centreline_mm)[:, 0])) * grid.spacing_mm[0] + 2 * HALF_WIDTH_MM
-    return min(x, math.ceil(width_mm / grid.spacing_mm[0])), y, z
-
-
 def starts_along(grid: Grid, centreline_mm: FloatArray, patch: Shape) -> list[tuple[int, ...]]:
-    """First voxels of the fewest patches that cover the volume from foot to head; each is centred on its part of the line.
-
-    They are spread evenly, and shifted into the volume where it is large enough.
-    """
+    """First voxels of overlapping patches centred on the line, shifted into the volume where it is large enough."""
     line = grid.to_voxels(centreline_mm)
+    length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
+    count = max(1, int(np.ceil(length[-1] / (STEP * patch[2]))) + 1) if length[-1] > patch[2] / 4 else 1
+    targets = np.linspace(0, length[-1], count) if count > 1 else np.array([length[-1] / 2])
+    centres = np.stack([np.interp(targets, length, line[:, axis]) for axis in range(3)], axis=1)
     room = np.asarray(grid.shape) - np.asarray(patch)
-    starts = []
-    for row in spread_evenly(grid.shape[2], patch[2], STEP * patch[2]):
-        middle = row + patch[2] / 2
-        distance = np.abs(line[:, 2] - middle)
-        part = line[distance <= max(patch[2] / 2, distance.min())]
-        x, y, _ = (part.min(axis=0) + part.max(axis=0) - patch) / 2
-        start = np.where(room > 0, np.clip(np.rint((x, y, row)), 0, np.maximum(room, 0)), room // 2)
-        starts.append(tuple(int(v) for v in start))
-    return starts
+    starts = np.rint(centres - np.asarray(patch) / 2)
+    starts = np.where(room > 0, np.clip(starts, 0, np.maximum(room, 0)), np.floor(room / 2))
+    return [tuple(int(v) for v in start) for start in dict.fromkeys(map(tuple, starts))]
 
 
 def _crop_around(scan: Volume, centreline_mm: FloatArray, reach_mm: FloatArray) -> Volume:
