@@ -174,7 +174,7 @@ def fit(arm: Arm, cases: Sequence[Case], folder: Path, seconds: float, steps: Se
     if arm.half_reversed:
         cases = [Reversed(**vars(case)) if i < len(cases) // 2 else case for i, case in enumerate(cases)]
     naming = fit_shape_model(case.load()[1] for case in cases)
-    notes = {"cases": len(cases), "steps": [], "cpu_seconds": []}
+    notes: dict[str, Any] = {"cases": len(cases), "steps": [], "cpu_seconds": []}
     for n, part in enumerate(arm.parts):
         spec = replace(part.spec, naming=naming)
         examples, _ = prepare_examples(cases, spec, part.target)
