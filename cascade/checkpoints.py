@@ -183,7 +183,7 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu",
     device : str
     recorded : bool
         For inference: build the network from its record, ``<stage>.layers.json``, where there is one. It computes the same and
-        is there without importing MONAI, but it is no MONAI class, which training and export need, and its weights lie channels last.
+        is there without importing MONAI, but it is no MONAI class, which training and export need.
 
     Raises
     ------
@@ -209,8 +209,6 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu",
         )
     network = (_recorded_network(spec, folder) if recorded else None) or _skeleton(spec)
     network = _filled(network, spec, content, weights_path).to(device).eval()
-    if recorded:
-        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # not in torch's stubs
     return Checkpoint(spec, network, folder)
 
 

@@ -57,7 +57,9 @@ def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], pat
     total = np.zeros((classes, *data.shape), dtype=np.float32)
     weight = np.zeros(data.shape, dtype=np.float32)
     window = _gaussian(patch)
-    device = next(checkpoint.network.parameters()).device
+    # Weights lie as the patches do, whoever built the network: in another layout the last bits differ.
+    network = checkpoint.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # not in torch's stubs
+    device = next(network.parameters()).device
     air = data.min()
     for start in starts:
         inside = tuple(slice(max(0, a), min(n, a + p)) for a, p, n in zip(start, patch, data.shape, strict=True))
@@ -66,7 +68,7 @@ def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], pat
         padded[within] = data[inside]
         with quick_inference(device):
             tensor = torch.from_numpy(padded)[None, None].to(device, memory_format=torch.channels_last_3d)
-            p = torch.softmax(checkpoint.network(tensor).float(), dim=1)[0].cpu().numpy()
+            p = torch.softmax(network(tensor).float(), dim=1)[0].cpu().numpy()
         total[(slice(None), *inside)] += p[(slice(None), *within)] * window[within]
         weight[inside] += window[within]
     covered = weight > 0
