@@ -3,7 +3,7 @@
 Clicks are taken together, in no order, and always against what the networks said: the same clicks give the same result. They
 change, one after the other,
 
-1. whole components: ``background`` well inside one removes it; ``sacrum`` inside a body, or a vertebra inside the sacrum, makes it that;
+1. whole components: ``background`` in the middle of one removes it; ``sacrum`` inside a body makes it that, and the other way round;
 2. pieces: between two joined pieces the hull is filled;
 3. probabilities around the clicks (`cascade.postproc.refine`), from which a structure that was missed grows;
 4. instances: a split, or two names in one body, cuts it; a joined pair, or one name in two neighbours, is one;
@@ -34,6 +34,9 @@ from cascade.volume import Grid, Volume
 #: A click within this many standard deviations of a component's voxels from its centroid speaks of the whole component: that is
 #: about the inner 45 % of each half axis.
 CORE = 1.0
+#: To remove all of it, a click on the background has to be in its very middle: half as far. An error may well reach into the core
+#: of a thin structure, and what was removed by mistake cannot be seen any more.
+MIDDLE = 0.5
 #: A positive click further than this from every structure of its kind is about one that was missed.
 MISSED_MM = 5.0
 #: A click no further than this from the structure of its name belongs to it.
@@ -154,7 +157,7 @@ def _speaks_of_all(each: Placed, instance: Instance, before: InstanceMap, grid: 
     voxels = np.argwhere(before.values == instance.value) * np.asarray(grid.spacing_mm)
     away = np.asarray(each.voxel) * grid.spacing_mm - voxels.mean(axis=0)
     covariance = np.cov(voxels.T) + np.diag(np.square(grid.spacing_mm)) / 12
-    return bool(away @ np.linalg.solve(covariance, away) <= CORE**2)
+    return bool(away @ np.linalg.solve(covariance, away) <= (MIDDLE if each.kind == BACKGROUND else CORE) ** 2)
 
 
 # ---------------------------------------------------------------------------------------------- pieces

@@ -225,6 +225,16 @@ def test_background_near_the_edge_takes_only_what_is_near() -> None:
     assert (labels[name] ^ reference).sum() < (plain[name] ^ reference).sum()
 
 
+def test_background_beside_the_middle_of_a_thin_disc_does_not_remove_it() -> None:
+    column = Column(sway_mm=(0.0, 0.0))
+    before = identified(column)
+    x, y, z = centre(before, "L3-L4")
+    found, _ = corrected(column, Click((x, y + 8.0, z), "background"))
+    assert list(found.structures) == list(before.structures)
+    found, _ = corrected(column, Click((x, y, z), "background"))
+    assert "L3-L4" not in found.structures
+
+
 def test_the_sacrum_taken_for_a_body_is_put_right_and_the_names_follow() -> None:
     column = Column()
     classes = column.classes()
