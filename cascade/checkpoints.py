@@ -190,8 +190,6 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu",
     CheckpointError
         A file is missing, truncated or altered; the message names it.
     """
-    import torch
-
     folder = folder or packaged_weights()
     spec_path, weights_path = folder / f"{stage}.json", folder / f"{stage}.safetensors"
     for path in (spec_path, weights_path):
