@@ -19,6 +19,7 @@ import torch
 
 from cascade.checkpoints import STAGES, Checkpoint, StageSpec, load_checkpoint
 from cascade.export.networks import onnx_runner, write_onnx
+from cascade.kernels import quick_inference
 from cascade.patches import patch_shape_for
 from cascade.stage2_levels.classify import HALF_WIDTH_MM
 from cascade.volume import Shape
@@ -60,11 +61,12 @@ def patches(spec: StageSpec) -> Iterator[tuple[str, Shape]]:
 
 
 def as_cascade_runs_it(checkpoint: Checkpoint) -> Callable[[np.ndarray], np.ndarray]:
-    """The network in torch, with the memory layout of `cascade.patches`."""
+    """The network in torch, with the memory layout and the kernels of `cascade.patches`."""
+    network = checkpoint.network.to(memory_format=torch.channels_last_3d)
 
     def run(image: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return checkpoint.network(torch.from_numpy(image).to(memory_format=torch.channels_last_3d)).numpy()
+        with quick_inference(torch.device("cpu")):
+            return network(torch.from_numpy(image).to(memory_format=torch.channels_last_3d)).numpy()
 
     return run
 
