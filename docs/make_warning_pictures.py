@@ -129,8 +129,7 @@ EXAMPLES: dict[str, Example] = {
     "lumbar-count-4": as_is(lumbar=4, numbering=Numbering(count=4)),
     "missing-body": covered,
     "cut-by-border": between("L1", None, beyond_mm=-12.0),
-    "body-split": fused,
-    "missing-disc": fused,
+    "body-split": fused,  # missing-disc, too
     "stray-component-removed": doubled(("L2", "L2-L3", "L3"), (0.0, 60.0, 0.0)),
     "few-slices": as_is(shape=(7, 270, 330)),
     "not-finite": replaced("L1", np.nan),
