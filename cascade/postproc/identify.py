@@ -223,10 +223,9 @@ def _notices(
     chain: Chain, naming: Naming, structures: Mapping[str, Instance], instances: InstanceMap, room_below_mm: float
 ) -> Iterator[Notice]:
     yield from _numbering_notices(naming, structures, room_below_mm)
-    if naming.confidence >= UNCERTAIN_BELOW and _leaves_out_a_body_below(chain, naming):
-        yield Notice("numbering-uncertain", None, f"what lies below {next(n for n in reversed(naming.names) if n)} may be a vertebra")
-    elif naming.confidence >= UNCERTAIN_BELOW and 2 * sum(_cut_apart(chain, instances)) > len(chain.bodies):
-        yield Notice("numbering-uncertain", None, "most bodies were fused and have been cut apart; how many there are is a guess")
+    doubt = None if naming.confidence < UNCERTAIN_BELOW else _doubt(chain, naming, instances)
+    if doubt:
+        yield Notice("numbering-uncertain", None, doubt)
     for name, instance in structures.items():
         if instance.touches_border:
             yield Notice("cut-by-border", name, f"{name} is cut by the upper or lower end of the field of view")
@@ -242,6 +241,15 @@ def _notices(
     if strays:
         kinds = ", ".join(sorted({stray.kind for stray in strays}))
         yield Notice("stray-component-removed", None, f"{len(strays)} component(s) off the chain were left out ({kinds})")
+
+
+def _doubt(chain: Chain, naming: Naming, instances: InstanceMap) -> str | None:
+    """What speaks against names that are probable in themselves."""
+    if _leaves_out_a_body_below(chain, naming):
+        return f"what lies below {next(n for n in reversed(naming.names) if n)} may be a vertebra"
+    if 2 * sum(_cut_apart(chain, instances)) > len(chain.bodies):
+        return "most bodies were fused and have been cut apart; how many there are is a guess"
+    return None
 
 
 def _leaves_out_a_body_below(chain: Chain, naming: Naming) -> bool:
