@@ -41,7 +41,9 @@ def work(folder: Path, out: Path) -> None:
         loop.time = time  # type: ignore[assignment]
         torch.distributed.barrier()
         train(prepared, STEPS, out / "parts", resume=True)
-        (out / f"rank{rank()}").write_text(str(mean_over_ranks(torch.tensor(float(rank()))).item()))
+        own = rank()
+        (out / f"rank{own}").write_text(str(mean_over_ranks(torch.tensor(float(own))).item()))
+    (out / f"threads{own}").write_text(" ".join(path.read_text() for path in Path("/proc/self/task").glob("*/comm")))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,10 @@ def test_the_loss_is_the_mean_over_both_ranks_batches(out: Path, examples: list)
         losses = [partial_label_loss(network(images), allowed) for images, allowed in (draw_batch(examples, STEPS, 0, r) for r in (0, 1))]
     assert log(out / "whole")[0][1] == pytest.approx(float(sum(losses) / 2), abs=2e-5)
     assert abs(float(losses[0] - losses[1])) > 1e-4
+
+
+def test_no_thread_of_the_group_outlives_it_and_dies_with_the_interpreter(out: Path) -> None:
+    assert not [rank for rank in (0, 1) if "gloo" in (out / f"threads{rank}").read_text()]
 
 
 def test_one_process_alone_is_rank_0_of_1() -> None:
