@@ -149,9 +149,10 @@ def _clicks(options: argparse.Namespace, jobs: Sequence[Job]) -> tuple[Click, ..
 
 
 def _load(options: argparse.Namespace) -> Segmenter:
-    import torch
+    with console.large_imports():
+        import torch
 
-    from cascade.pipeline import Segmenter
+        from cascade.pipeline import Segmenter
 
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import torch
-import torch.distributed.nn  # before a group exists: its functions' defaults hold on to the group they find, which then never ends
+import torch.distributed.nn  # noqa: F401  # the defaults of its functions would hold on to a group that exists by then, and its threads
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
