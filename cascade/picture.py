@@ -35,8 +35,8 @@ def save_picture(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, path
         draw(scan, labels, centreline_mm).save(temporary, format="PNG")
 
 
-def draw(scan: Volume, labels: LabelMap, centreline_mm: FloatArray) -> Image.Image:
-    """Draw the plain cut and, beside it, the cut with levels in colour.
+def draw(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, *others: LabelMap) -> Image.Image:
+    """Draw the plain cut and, beside it, the cut with levels in colour; once more for each of `others`.
 
     The cut is sagittal and follows the column sideways: each row is taken at the column's own left-right position.
 
@@ -47,10 +47,20 @@ def draw(scan: Volume, labels: LabelMap, centreline_mm: FloatArray) -> Image.Ima
         Same grid.
     centreline_mm : (n, 3) array
         RAS+.
+    *others : LabelMap
+        Same grid; to be compared with `labels`.
     """
-    image, numbers = curved_sagittal(scan, labels, centreline_mm)
-    grey = to_grey(image, window(image))
+    cuts = [curved_sagittal(scan, one, centreline_mm) for one in (labels, *others)]
+    grey = to_grey(cuts[0][0], window(cuts[0][0]))
     plain = np.repeat(grey[..., None], 3, axis=2)
+    tinted = [_tinted(plain, numbers, one) for (_, numbers), one in zip(cuts, (labels, *others), strict=True)]
+    picture = Image.fromarray(np.hstack([plain, *tinted]))
+    for column, ((_, numbers), one) in enumerate(zip(cuts, (labels, *others), strict=True), start=1):
+        _write_names(picture, numbers, one, offset=column * plain.shape[1])
+    return picture
+
+
+def _tinted(plain: NDArray[np.uint8], numbers: NDArray[np.unsignedinteger[Any]], labels: LabelMap) -> NDArray[np.uint8]:
     colours = np.zeros((max(labels.scheme.ids.values()) + 1, 3), dtype=np.uint8)
     for name, number in labels.scheme.ids.items():
         colours[number] = colour_of(name)
@@ -58,9 +68,7 @@ def draw(scan: Volume, labels: LabelMap, centreline_mm: FloatArray) -> Image.Ima
     tinted[numbers > 0] = (1 - _OPACITY) * tinted[numbers > 0] + _OPACITY * colours[numbers[numbers > 0]]
     edges = find_boundaries(numbers, mode="inner")
     tinted[edges] = colours[numbers[edges]]
-    picture = Image.fromarray(np.hstack([plain, tinted.astype(np.uint8)]))
-    _write_names(picture, numbers, labels, offset=plain.shape[1])
-    return picture
+    return tinted.astype(np.uint8)
 
 
 def curved_sagittal(

@@ -41,6 +41,14 @@ def test_left_is_grey_and_right_shows_every_level_in_its_colour(coded: Coded, li
         assert (right == colour_of(name)).all(axis=-1).sum() > 20, name
 
 
+def test_another_segmentation_is_drawn_beside_the_first_as_it_would_be_alone(coded: Coded, line_mm: np.ndarray) -> None:
+    scan, labels = coded
+    other = LabelMap(np.where(labels["L3"], 0, labels.data), labels.grid, labels.scheme)
+    plain, first, second = np.split(np.asarray(draw(scan, labels, line_mm, other)), 3, axis=1)
+    assert np.array_equal(np.hstack([plain, first]), np.asarray(draw(scan, labels, line_mm)))
+    assert np.array_equal(np.hstack([plain, second]), np.asarray(draw(scan, other, line_mm)))
+
+
 def test_names_are_written(coded: Coded, line_mm: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     named = np.asarray(draw(*coded, line_mm)).astype(int)
     monkeypatch.setattr("cascade.picture._write_names", lambda *_, **__: None)

@@ -114,12 +114,8 @@ def _picture(result: CaseResult) -> str:
         return "<p>No picture: the scan is not beside the reference.</p>"
     scan = Volume(np.nan_to_num(scan.data, posinf=0, neginf=0), scan.grid)
     prediction = result.pair.empty_prediction(reference) if result.failed else result.pair.load_prediction()[0]
-    line = _centres_mm(reference)
-    both, predicted = draw(scan, reference, line), draw(scan, prediction, line)
-    panels = Image.new("RGB", (both.width + predicted.width // 2, both.height))
-    panels.paste(both, (0, 0))
-    panels.paste(predicted.crop((predicted.width // 2, 0, predicted.width, predicted.height)), (both.width, 0))
-    return f'<img alt="scan, reference, prediction" src="{_data_uri(panels)}"><p>scan, reference, prediction</p>'
+    picture = draw(scan, reference, _centres_mm(reference), prediction)
+    return f'<img alt="scan, reference, prediction" src="{_data_uri(picture)}"><p>scan, reference, prediction</p>'
 
 
 def _centres_mm(labels: LabelMap) -> FloatArray:
