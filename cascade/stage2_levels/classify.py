@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,11 @@ from cascade.patches import patch_shape_for, predict_at
 from cascade.preprocess import IntensityScale, network_input
 from cascade.volume import FloatArray, Grid, Shape, Volume
 
-#: Room beyond the ends of the centreline, for structures that stage 1 cut short, and to its left and right: half a
-#: lumbar vertebra is about 25 mm wide.
-MARGIN_MM, HALF_WIDTH_MM = 30.0, 50.0
+#: What belongs to the spine: beyond the ends of the centreline, for structures that stage 1 cut short, and to its left
+#: and right, where half a lumbar vertebra is about 25 mm wide.
+MARGIN_MM, HALF_WIDTH_MM = 30.0, 28.0
+#: Where patches may find more to the left and right, rather than padding.
+_REACH_MM = 50.0
 #: Largest distance between neighbouring patches along the line, as a part of the patch.
 STEP = 0.7
 
@@ -50,11 +53,18 @@ def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) ->
     spec = checkpoint.spec
     oriented = scan.reoriented(spec.axcodes)
     half_patch_mm = spec.patch_shape[1] * spec.spacing_mm[1] / 2
-    part = _crop_around(oriented, centreline_mm, np.array([HALF_WIDTH_MM, half_patch_mm, MARGIN_MM]))
+    part = _crop_around(oriented, centreline_mm, np.array([_REACH_MM, half_patch_mm, MARGIN_MM]))
     working = network_input(part, spec, IntensityScale.of(scan.data, spec.normalisation))
-    patch = patch_shape_for(working.grid.shape, spec)
+    patch = patch_shape_for(_needed(working.grid, centreline_mm), spec)
     starts = starts_along(working.grid, centreline_mm, patch)
     return Tissues(predict_at(working.data, starts, patch, checkpoint), working.grid, spec.classes)
+
+
+def _needed(grid: Grid, centreline_mm: FloatArray) -> Shape:
+    """The part of the volume that patches have to reach: no wider than the spine."""
+    x, y, z = grid.shape
+    width_mm = float(np.ptp(grid.to_voxels(centreline_mm)[:, 0])) * grid.spacing_mm[0] + 2 * HALF_WIDTH_MM
+    return min(x, math.ceil(width_mm / grid.spacing_mm[0])), y, z
 
 
 def starts_along(grid: Grid, centreline_mm: FloatArray, patch: Shape) -> list[tuple[int, ...]]:

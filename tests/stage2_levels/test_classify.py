@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.checkpoints import load_checkpoint
-from cascade.stage2_levels.classify import classify, starts_along
+from cascade.stage2_levels.classify import HALF_WIDTH_MM, classify, starts_along
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import kind_of
 
@@ -79,6 +79,17 @@ def test_only_a_part_of_a_tall_scan_is_classified(coded: tuple[Volume, LabelMap]
     tissues = classify(coded[0], line_mm[1:3], load_checkpoint("stage2_levels", oracle_weights))
     height = tissues.grid.shape[2] * tissues.grid.spacing_mm[2]
     assert np.ptp(line_mm[1:3, 2]) + 60 <= height < np.ptp(line_mm[1:3, 2]) + 75
+
+
+def test_patches_are_as_wide_as_the_spine_and_what_lies_beyond_is_background(oracle_weights: Path) -> None:
+    checkpoint = load_checkpoint("stage2_levels", oracle_weights)
+    scan = Volume(np.random.default_rng(0).random((200, 60, 100), dtype=np.float32), Grid((200, 60, 100), np.eye(4)))
+    tissues = classify(scan, np.stack([np.full(9, 100.0), np.full(9, 30.0), np.linspace(10, 90, 9)], axis=1), checkpoint)
+    seen = np.flatnonzero(tissues.probabilities[0].min(axis=(1, 2)) < 1)
+    x_mm = tissues.grid.to_world(seen[:, None] * [1, 0, 0])[:, 0]
+    voxel_mm, stride = checkpoint.spec.spacing_mm[0], checkpoint.spec.stride[0]
+    assert max(abs(x_mm.min() - 100), abs(x_mm.max() - 100)) >= HALF_WIDTH_MM - voxel_mm
+    assert np.ptp(x_mm) <= 2 * HALF_WIDTH_MM + stride * voxel_mm
 
 
 def test_overlapping_patches_agree_with_one_large_one(coded: tuple[Volume, LabelMap], oracle_weights: Path, line_mm: np.ndarray) -> None:
