@@ -123,6 +123,7 @@ def _union(large: Instance, small: Instance) -> Instance:
         end_mm=max(large.end_mm, small.end_mm),
         volume_mm3=float(weights.sum()),
         confidence=float(share @ [large.confidence, small.confidence]),
+        sacral=float(share @ [large.sacral, small.sacral]),
         touches_border=large.touches_border or small.touches_border,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,6 +50,8 @@ class Instance:
     volume_mm3 : float
     confidence : float
         Mean probability of its class inside it.
+    sacral : float
+        Mean probability of the sacrum inside a body.
     touches_border : bool
         Cut by the upper or lower end of the field of view.
     """
@@ -63,6 +66,7 @@ class Instance:
     volume_mm3: float
     confidence: float
     touches_border: bool = False
+    sacral: float = 0.0
 
     @property
     def length_mm(self) -> float:
@@ -192,7 +196,8 @@ def find_instances(
             values[box][components[box] == instance.value] = value
             if kind == "body" and instance.value in cut:
                 split.append(value)
-            found.append(_with_value(instance, value))
+            sacral = _mean_inside(probabilities, classes, "sacrum", box, values[box] == value) if kind == "body" else 0.0
+            found.append(dataclasses.replace(instance, value=value, sacral=sacral))
     return InstanceMap(values, tuple(found), tuple(split))
 
 
@@ -200,10 +205,10 @@ def _boxes(components: NDArray[np.int32]) -> dict[int, tuple[slice, ...]]:
     return {i: box for i, box in enumerate(ndimage.find_objects(components), start=1) if box is not None}
 
 
-def _with_value(instance: Instance, value: int) -> Instance:
-    import dataclasses
-
-    return dataclasses.replace(instance, value=value)
+def _mean_inside(
+    probabilities: NDArray[np.float32], classes: tuple[str, ...], kind: str, box: tuple[slice, ...], mask: NDArray[np.bool_]
+) -> float:
+    return float(probabilities[classes.index(kind)][box][mask].mean()) if kind in classes else 0.0
 
 
 def _measure(

@@ -52,6 +52,9 @@ _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
 #: Cost of a disc above the sacrum that is smaller than this share of the others, of which little more than a remnant is left
 #: between S1 and S2; and of a larger one where S1 is said to have been taken for a body.
 _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
+#: Cost of a presacral body by how much likelier than in the others the sacrum is inside it (by 0.00 to 0.02 in a true one, by 0.06
+#: and more in the part of S1 that was taken for one), and its limit.
+_SACRAL, _SACRAL_LIMIT = 150.0, 10.0
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
@@ -154,6 +157,7 @@ def name_chain(
     """
     numbering, anchored = numbering or Numbering(), anchored or {}
     weigh = _ShapeCosts(chain, shape, shape_model)
+    sacral = _sacral_costs(chain)
     weighed: list[_Weighed] = []
     for first, stop in _kept_parts(chain):
         for variant, window, last in _windows(stop - first, chain, numbering):
@@ -161,6 +165,7 @@ def name_chain(
             if not _agrees(names, window, numbering, anchored):
                 continue
             cost = weigh(first, stop, last, variant) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
+            cost += sum(more for more, name in zip(sacral, names, strict=True) if name not in (None, SACRUM))
             weighed.append((cost + _rarity(variant, numbering), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
@@ -253,6 +258,12 @@ def _end_cost(last: int, chain: Chain, index: int, room_below_mm: float) -> floa
     if room_below_mm > VIEW_OF_ONE_MORE_MM:
         return 0.0 if last <= 0 else _NOT_LAST_WITH_ROOM
     return 0.0 if last <= 0 else _NOT_L5_BY_DEFAULT
+
+
+def _sacral_costs(chain: Chain) -> list[float]:
+    """What it costs to call the body of each link presacral."""
+    usual = float(np.median([body.sacral for body in chain.bodies]))
+    return [min(_SACRAL * max(0.0, link.body.sacral - usual), _SACRAL_LIMIT) if link.body else 0.0 for link in chain.links]
 
 
 def _has_small_disc_below(chain: Chain, index: int) -> bool:

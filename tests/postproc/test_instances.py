@@ -39,6 +39,18 @@ def test_instances_are_measured_in_mm() -> None:
         assert not body.touches_border
 
 
+def test_a_body_knows_how_much_of_a_sacrum_the_network_saw_in_it() -> None:
+    column = Column()
+    probabilities = column.probabilities()
+    bodies = [i for i in found(column).instances if i.kind == "body"]
+    assert all(body.sacral == pytest.approx(0.03, abs=1e-3) for body in bodies)
+    (box, mask), channel = found(column).mask(bodies[0].value), CLASSES.index("sacrum")
+    probabilities[channel][box][mask] = 0.2
+    line = SpineLine(column.centreline_mm)
+    changed = find_instances(probabilities, CLASSES, column.grid, line, (0.0, column.grid.shape[2] - 1.0)).instances
+    assert [i.sacral for i in changed if i.kind == "body"] == pytest.approx([0.2, *[0.03] * (len(bodies) - 1)], abs=1e-3)
+
+
 def test_values_of_the_map_are_those_of_the_instances() -> None:
     result = found(Column())
     assert set(np.unique(result.values)) == {0, *(instance.value for instance in result.instances)}

@@ -68,6 +68,21 @@ class TestChoice:
     def test_a_sacrum_makes_it_sure(self) -> None:
         assert named(chain_of(7), ROOM).confidence > 0.95
 
+    def test_the_last_body_is_s1_if_the_network_half_thought_so(self) -> None:
+        chain = chain_of(6)
+        *others, last = chain.links
+        assert last.body is not None
+        half_sacral = Link(dataclasses.replace(last.body, sacral=0.08), last.disc)
+        naming = named(dataclasses.replace(chain, links=(*others, half_sacral)), ROOM)
+        assert [name for name in naming.names if name and name != "sacrum"][-1] == "L5"
+        assert naming.names[-1] in (None, "sacrum")
+
+    @given(st.floats(0, 0.5))
+    def test_what_the_network_half_thinks_of_all_bodies_changes_nothing(self, sacral: float) -> None:
+        chain = chain_of(6)
+        links = tuple(Link(link.body and dataclasses.replace(link.body, sacral=sacral), link.disc) for link in chain.links)
+        assert named(dataclasses.replace(chain, links=links), ROOM) == named(chain, ROOM)
+
     @given(st.integers(1, 18), st.booleans(), st.floats(0, 200))
     def test_names_are_strictly_ordered_and_the_runner_up_differs(self, count: int, sacrum: bool, room: float) -> None:
         naming = named(chain_of(count, sacrum), room)
