@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
-from cascade.postproc.chain import Chain, build_chain
+from cascade.postproc.chain import HALF_SACRAL, Chain, build_chain
 from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
 from cascade.postproc.naming import VIEW_OF_ONE_MORE_MM, Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.shape import STEP_FEATURES, ShapeModel, spine_shape
@@ -256,7 +256,8 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming) -> bool:
     """Whether something as large as a collapsed body is left out below the lowest named one."""
     last = max(i for i, name in enumerate(naming.names) if name)
     named = [link.body.volume_mm3 for link in chain.links[: last + 1] if link.body]
-    below = [link.body.volume_mm3 for link in chain.links[last + 1 :] if link.body]
+    left_out = zip(chain.links[last + 1 :], chain.sacral[last + 1 :], strict=True)
+    below = [link.body.volume_mm3 for link, share in left_out if link.body and share < HALF_SACRAL]
     return SACRUM not in naming.names and any(volume >= COLLAPSED_SHARE * float(np.median(named)) for volume in below)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from cascade.errors import NumberingError
 from cascade.labels import BODIES, SACRUM, is_disc
-from cascade.postproc.chain import Chain
+from cascade.postproc.chain import HALF_SACRAL, Chain
 from cascade.postproc.shape import NO_LEVEL, S1, ShapeModel
 from cascade.volume import FloatArray
 
@@ -52,9 +52,9 @@ _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
 #: Cost of a disc above the sacrum that is smaller than this share of the others, of which little more than a remnant is left
 #: between S1 and S2; and of a larger one where S1 is said to have been taken for a body.
 _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
-#: Cost of a presacral body by how much likelier than in the others the sacrum is inside it (by 0.00 to 0.02 in a true one, by 0.06
-#: and more in the part of S1 that was taken for one), and its limit.
-_SACRAL, _SACRAL_LIMIT = 150.0, 10.0
+#: Cost of a presacral body that may be a part of S1: none up to half of `HALF_SACRAL`, this much more for each `HALF_SACRAL` beyond
+#: that, and its limit.
+_SACRAL, _SACRAL_LIMIT = 10.0, 14.0
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
@@ -157,7 +157,7 @@ def name_chain(
     """
     numbering, anchored = numbering or Numbering(), anchored or {}
     weigh = _ShapeCosts(chain, shape, shape_model)
-    sacral = _sacral_costs(chain)
+    sacral = [min(_SACRAL * max(0.0, share / HALF_SACRAL - 0.5), _SACRAL_LIMIT) for share in chain.sacral]
     weighed: list[_Weighed] = []
     for first, stop in _kept_parts(chain):
         for variant, window, last in _windows(stop - first, chain, numbering):
@@ -260,12 +260,6 @@ def _end_cost(last: int, chain: Chain, index: int, room_below_mm: float) -> floa
     return 0.0 if last <= 0 else _NOT_L5_BY_DEFAULT
 
 
-def _sacral_costs(chain: Chain) -> list[float]:
-    """What it costs to call the body of each link presacral."""
-    usual = float(np.median([body.sacral for body in chain.bodies]))
-    return [min(_SACRAL * max(0.0, link.body.sacral - usual), _SACRAL_LIMIT) if link.body else 0.0 for link in chain.links]
-
-
 def _has_small_disc_below(chain: Chain, index: int) -> bool:
     """Whether the disc below the body of this link is missing or tiny beside those above, as the remnant of S1/S2 is."""
     above = [link.disc.volume_mm3 for link in chain.links[:index] if link.disc is not None]
@@ -274,13 +268,15 @@ def _has_small_disc_below(chain: Chain, index: int) -> bool:
 
 
 def _adjoins_sacrum(chain: Chain, index: int) -> bool:
-    """Whether the sacrum follows the body of this link, with no room for another one between them."""
+    """Whether the sacrum, or what was half taken for it, follows the body of this link, with no room for another one between them."""
     body = chain.links[index].body
-    if chain.sacrum is None or body is None:
+    sacra = [link.body for link, share in zip(chain.links, chain.sacral, strict=True) if share > HALF_SACRAL and link.body is not body]
+    below = [s.position_mm for s in (*sacra, chain.sacrum) if s is not None]
+    if body is None or not below:
         return False
     steps = np.diff([b.position_mm for b in chain.bodies])
     typical = float(np.median(steps)) if len(steps) else 35.0
-    return chain.sacrum.position_mm - body.position_mm < 1.7 * typical
+    return 0 < min(below) - body.position_mm < 1.7 * typical
 
 
 def _choose(weighed: Sequence[_Weighed], chain: Chain, numbering: Numbering) -> Naming:
