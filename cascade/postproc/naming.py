@@ -53,8 +53,8 @@ _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
 #: between S1 and S2; and of a larger one where S1 is said to have been taken for a body.
 _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
 #: Cost of a presacral body that may be a part of S1: none up to half of `HALF_SACRAL`, this much more for each `HALF_SACRAL` beyond
-#: that, and its limit.
-_SACRAL, _SACRAL_LIMIT = 10.0, 14.0
+#: that, and its limit; and of something at the lower end that is no presacral body, although the sacrum is seen, and not in it.
+_SACRAL, _SACRAL_LIMIT, _NOT_SACRAL = 10.0, 14.0, 6.0
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
@@ -157,7 +157,6 @@ def name_chain(
     """
     numbering, anchored = numbering or Numbering(), anchored or {}
     weigh = _ShapeCosts(chain, shape, shape_model)
-    sacral = [min(_SACRAL * max(0.0, share / HALF_SACRAL - 0.5), _SACRAL_LIMIT) for share in chain.sacral]
     weighed: list[_Weighed] = []
     for first, stop in _kept_parts(chain):
         for variant, window, last in _windows(stop - first, chain, numbering):
@@ -165,7 +164,7 @@ def name_chain(
             if not _agrees(names, window, numbering, anchored):
                 continue
             cost = weigh(first, stop, last, variant) + _end_cost(last, chain, stop - 1, room_below_mm[stop - 1])
-            cost += sum(more for more, name in zip(sacral, names, strict=True) if name not in (None, SACRUM))
+            cost += _sacral_cost(chain, names, stop)
             weighed.append((cost + _rarity(variant, numbering), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
@@ -258,6 +257,18 @@ def _end_cost(last: int, chain: Chain, index: int, room_below_mm: float) -> floa
     if room_below_mm > VIEW_OF_ONE_MORE_MM:
         return 0.0 if last <= 0 else _NOT_LAST_WITH_ROOM
     return 0.0 if last <= 0 else _NOT_L5_BY_DEFAULT
+
+
+def _sacral_cost(chain: Chain, names: Sequence[str | None], stop: int) -> float:
+    """How well the names go with where stage 2 sees a part of the sacrum."""
+    cost = 0.0
+    for i, (link, name, share) in enumerate(zip(chain.links, names, chain.sacral, strict=True)):
+        beyond = share / HALF_SACRAL - 0.5
+        if name not in (None, SACRUM):
+            cost += min(_SACRAL * max(0.0, beyond), _SACRAL_LIMIT)
+        elif link.body and chain.sacrum and (name == SACRUM or i >= stop):
+            cost += _NOT_SACRAL * (beyond < 0)
+    return cost
 
 
 def _has_small_disc_below(chain: Chain, index: int) -> bool:

@@ -42,6 +42,14 @@ def chain_of(count: int, sacrum: bool = True) -> Chain:
     return build_chain([*bodies(count), *discs(count), *([sacrum_below(count)] if sacrum else [])])
 
 
+def with_sacral_end(share: float) -> Chain:
+    """Six bodies above a sacrum, in the lowest of which the network sees some of the sacrum."""
+    chain = chain_of(6)
+    *others, last = chain.links
+    end = Link(last.body and dataclasses.replace(last.body, sacral=share), last.disc)
+    return dataclasses.replace(chain, links=(*others, end))
+
+
 def named(chain: Chain, room_below_mm: float, **known: Any) -> Naming:
     """Name a chain with the same room below each of its links."""
     return name_chain(chain, [room_below_mm] * len(chain.links), **known)
@@ -69,13 +77,16 @@ class TestChoice:
         assert named(chain_of(7), ROOM).confidence > 0.95
 
     def test_the_last_body_is_s1_if_the_network_half_thought_so(self) -> None:
-        chain = chain_of(6)
-        *others, last = chain.links
-        assert last.body is not None
-        half_sacral = Link(dataclasses.replace(last.body, sacral=0.08), last.disc)
-        naming = named(dataclasses.replace(chain, links=(*others, half_sacral)), ROOM)
+        naming = named(with_sacral_end(0.08), ROOM)
         assert [name for name in naming.names if name and name != "sacrum"][-1] == "L5"
         assert naming.names[-1] in (None, "sacrum")
+
+    def test_without_a_trace_of_the_sacrum_the_last_body_is_more_surely_l5(self) -> None:
+        sure, less_sure = (named(with_sacral_end(share), ROOM) for share in (0.0, 0.021))
+        assert sure.names == less_sure.names == ("T12", "L1", "L2", "L3", "L4", "L5")
+        assert less_sure.second_best[-1] == "sacrum"
+        assert sure.second_best[-1] == "L5"
+        assert sure.margin > less_sure.margin
 
     @given(st.floats(0, 0.5))
     def test_what_the_network_half_thinks_of_all_bodies_changes_nothing(self, sacral: float) -> None:
