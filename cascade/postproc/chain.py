@@ -21,8 +21,8 @@ MISSING_BODY_STEPS, MISSING_BODY_LENGTHS = 1.5, 1.25
 #: view what is smaller than this share of a body may as well be the top of one more vertebra.
 LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
 #: A body in which the sacrum is likelier than in the others by more than this is the part of S1 that was taken for one: in true ones
-#: it is by 0.00 to 0.015, in such parts by 0.06 to 0.13 (three networks, 96 scans each).
-HALF_SACRAL = 0.04
+#: it is by 0.00 to 0.015, in such parts by 0.04 to 0.13 (five networks, 96 scans each).
+HALF_SACRAL = 0.03
 
 
 @dataclass(frozen=True)

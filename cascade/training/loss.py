@@ -5,13 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+#: Voxels added to both halves of the Dice term, so that what a patch holds next to nothing of counts next to nothing.
+SMOOTH = 100
+
 
 def partial_label_loss(logits: Tensor, allowed: Tensor) -> Tensor:
     """Sum of the marginal cross-entropy and the soft Dice loss over what is known.
 
     The cross-entropy of a voxel is minus the logarithm of the probability of all its allowed classes together
     (marginal loss; Shi et al., Medical Image Analysis 70:101979, 2021). The Dice term of a class is taken over the
-    voxels of which it is known whether they belong to the class, over the whole batch, for classes that occur.
+    voxels of each patch of which it is known whether they belong to the class, where it occurs; so a scan with thin discs
+    counts as much as one with thick ones.
 
     Parameters
     ----------
@@ -33,10 +37,10 @@ def _known_dice_loss(p: Tensor, possible: Tensor, informative: Tensor) -> Tensor
     certain = possible.sum(dim=1, keepdim=True) == 1
     target = (possible & certain).float()
     known = (certain | ~possible) & informative[:, None]
-    dims = (0, 2, 3, 4)
+    dims = (2, 3, 4)
     overlap = (p * target).sum(dims)
     total = (p * known).sum(dims) + target.sum(dims)
     occurs = target.sum(dims) > 0
-    occurs[0] = False
-    dice = (2 * overlap + 1) / (total + 1)
+    occurs[:, 0] = False
+    dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
     return (1 - dice[occurs]).mean() if bool(occurs.any()) else p.sum() * 0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from cascade.training.loss import partial_label_loss
+from cascade.training.loss import SMOOTH, partial_label_loss
 
 SHAPE = (2, 3, 4, 5)
 CLASSES = 4
@@ -51,9 +51,9 @@ def test_with_full_labels_it_is_cross_entropy_and_dice(seed: int) -> None:
     logits, classes = logits_of(seed), classes_of(seed)
     p = torch.softmax(logits, dim=1)
     target = functional.one_hot(classes, CLASSES).movedim(-1, 1).float()
-    dims = (0, 2, 3, 4)
-    dice = (2 * (p * target).sum(dims) + 1) / (p.sum(dims) + target.sum(dims) + 1)
-    expected = functional.cross_entropy(logits, classes) + (1 - dice[1:]).mean()
+    dims = (2, 3, 4)
+    dice = (2 * (p * target).sum(dims) + SMOOTH) / (p.sum(dims) + target.sum(dims) + SMOOTH)
+    expected = functional.cross_entropy(logits, classes) + (1 - dice[:, 1:]).mean()
     assert partial_label_loss(logits, (1 << classes).to(torch.uint8)).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
