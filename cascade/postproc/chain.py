@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,7 @@ MISSING_BODY_STEPS, MISSING_BODY_LENGTHS = 1.5, 1.25
 #: view what is smaller than this share of a body may as well be the top of one more vertebra.
 LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
 #: A body in which the sacrum is likelier than in the others by more than this is the part of S1 that was taken for one: in true ones
-#: it is by 0.00 to 0.015, in such parts by 0.04 to 0.13 (five networks, 96 scans each).
+#: it is by 0.00 to 0.017, in such parts by 0.04 to 0.13 (five networks, 96 scans each).
 HALF_SACRAL = 0.03
 
 
@@ -63,7 +64,7 @@ class Chain:
         """The bodies that were found, cranial to caudal."""
         return tuple(link.body for link in self.links if link.body is not None)
 
-    @property
+    @cached_property
     def sacral(self) -> tuple[float, ...]:
         """For each link by how much likelier the sacrum is inside its body than inside the others."""
         usual = float(np.median([body.sacral for body in self.bodies])) if self.bodies else 0.0
