@@ -83,3 +83,25 @@ def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = 
     oriented = scan.reoriented(spec.axcodes)
     working = oriented.resampled(oriented.grid.with_spacing(spec.spacing_mm))
     return Volume(scale.apply(working.data), working.grid)
+
+
+def detailed_input(scan: Volume, spec: StageSpec) -> Volume:
+    """Bring a scan to where `network_input` interpolates from, so that training can interpolate in other ways.
+
+    Parameters
+    ----------
+    scan : Volume
+        Finite intensities, any orientation.
+    spec : StageSpec
+
+    Returns
+    -------
+    Volume
+        As `network_input`, but with the voxels of the scan, or half as large as those of `spec` where the scan's are smaller.
+    """
+    scale = IntensityScale.of(scan.data, spec.normalisation)
+    oriented = scan.reoriented(spec.axcodes)
+    smooth = oriented.smoothed_for(oriented.grid.with_spacing(spec.spacing_mm))
+    spacing_mm = [max(own, wanted / 2) for own, wanted in zip(smooth.grid.spacing_mm, spec.spacing_mm, strict=True)]
+    detailed = smooth.resampled(smooth.grid.with_spacing(spacing_mm))
+    return Volume(scale.apply(detailed.data), detailed.grid)

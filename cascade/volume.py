@@ -152,11 +152,14 @@ class Volume:
 
     def resampled(self, grid: Grid) -> Volume:
         """Interpolate linearly onto `grid`, after smoothing where the new spacing is much coarser; 0 outside."""
+        return Volume(resample_array(self.smoothed_for(grid).data, self.grid, grid, order=1), grid)
+
+    def smoothed_for(self, grid: Grid) -> Volume:
+        """Smooth along the axes in which `grid` is much coarser, so that it can hold what is left."""
         coarser = np.asarray(grid.spacing_mm) / np.take(self.grid.spacing_mm, _matching_axes(self.grid, grid))
         sigma = np.zeros(3)
         sigma[_matching_axes(self.grid, grid)] = np.where(coarser > 1.5, 0.35 * coarser, 0.0)
-        data = ndimage.gaussian_filter(self.data, sigma, mode="nearest") if sigma.any() else self.data
-        return Volume(resample_array(data, self.grid, grid, order=1), grid)
+        return Volume(ndimage.gaussian_filter(self.data, sigma, mode="nearest"), self.grid) if sigma.any() else self
 
 
 @dataclass(frozen=True, eq=False)

@@ -281,7 +281,8 @@ def _has_small_disc_below(chain: Chain, index: int) -> bool:
 def _adjoins_sacrum(chain: Chain, index: int) -> bool:
     """Whether the sacrum, or what was half taken for it, follows the body of this link, with no room for another one between them."""
     body = chain.links[index].body
-    sacra = [link.body for link, share in zip(chain.links, chain.sacral, strict=True) if share > HALF_SACRAL and link.body is not body]
+    beneath = zip(chain.links[index + 1 :], chain.sacral[index + 1 :], strict=True)
+    sacra = [link.body for link, share in beneath if share > HALF_SACRAL]
     below = [s.position_mm for s in (*sacra, chain.sacrum) if s is not None]
     if body is None or not below:
         return False

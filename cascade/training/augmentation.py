@@ -53,6 +53,7 @@ def sample_patch(
     allowed: Tensor,
     *,
     centre: np.ndarray,
+    scan_spacing_mm: tuple[float, float, float],
     shape: tuple[int, int, int],
     spacing_mm: tuple[float, float, float],
     how: Augmentation,
@@ -68,8 +69,10 @@ def sample_patch(
         Bit masks of allowed classes.
     centre : (3,) array
         Voxel around which the patch is taken.
+    scan_spacing_mm : (3,) tuple of float
     shape : (3,) tuple of int
     spacing_mm : (3,) tuple of float
+        Of the patch.
     how : Augmentation
     rng : numpy Generator
         The only source of randomness.
@@ -80,7 +83,10 @@ def sample_patch(
     allowed : Tensor of uint8, shape
         0 outside the scan.
     """
-    grid = _sampling_grid(image.shape, centre, shape, spacing_mm, how, rng)
+    offsets_mm = _sampled_at(shape, spacing_mm, how, rng)
+    voxels = offsets_mm / torch.tensor(scan_spacing_mm) + torch.from_numpy(np.asarray(centre, dtype=np.float32))
+    last = torch.tensor([max(n - 1, 1) for n in image.shape], dtype=torch.float32)
+    grid = (2 * voxels / last - 1).flip(-1)[None]  # as `grid_sample` wants it: z first, -1..1
     air = float(image.min())
     patch = functional.grid_sample((image - air)[None, None], grid, mode="bilinear", align_corners=True)[0, 0] + air
     mask = functional.grid_sample(allowed[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
@@ -91,31 +97,21 @@ def sample_patch(
     return _vary_intensity(patch, how, rng)[None], mask
 
 
-def _sampling_grid(
-    size: torch.Size,
-    centre: np.ndarray,
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    how: Augmentation,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Where in the scan each patch voxel is taken from, as `grid_sample` wants it: (1, *shape, 3), z first, -1..1."""
-    spacing = np.asarray(spacing_mm)
+def _sampled_at(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], how: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Where each patch voxel is taken from, in mm from the patch's centre: (*shape, 3)."""
     largest = how.large_rotation_deg if rng.random() < 0.2 else how.rotation_deg
     turn = Rotation.from_euler("xyz", rng.uniform(-largest, largest, 3), degrees=True).as_matrix()
     zoom = np.exp(rng.uniform(-1, 1) * math.log(how.scale) + rng.uniform(-0.08, 0.08, 3))
     zoom[0] *= rng.choice([-1, 1])
     linear = torch.from_numpy((turn * zoom).astype(np.float32))
-    axes = [(torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * float(s) for n, s in zip(shape, spacing, strict=True)]
+    axes = [(torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * float(s) for n, s in zip(shape, spacing_mm, strict=True)]
     offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     moved = offsets @ linear.T
     if rng.random() < 0.5:
         for axis in (0, 1):
             wave = torch.sin(2 * math.pi * offsets[..., 2] / rng.uniform(100, 300) + rng.uniform(0, 2 * math.pi))
             moved[..., axis] += rng.uniform(0, how.bend_mm) * wave
-    voxels = moved / torch.from_numpy(spacing.astype(np.float32)) + torch.from_numpy(np.asarray(centre, dtype=np.float32))
-    last = torch.tensor([max(n - 1, 1) for n in size], dtype=torch.float32)
-    return (2 * voxels / last - 1).flip(-1)[None]
+    return moved
 
 
 def _cut_field_of_view(patch: Tensor, mask: Tensor, air: float, rng: np.random.Generator) -> None:

@@ -14,10 +14,10 @@ from torch import Tensor
 from cascade.cases import Case
 from cascade.checkpoints import StageSpec
 from cascade.errors import CascadeError, InputError
-from cascade.preprocess import finite, network_input
+from cascade.preprocess import detailed_input, finite
 from cascade.training.augmentation import sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
-from cascade.volume import LabelMap
+from cascade.volume import Grid, LabelMap
 
 #: Turns labels on the working grid into bit masks of allowed classes, same shape, uint8.
 Target = Callable[[LabelMap], NDArray[np.uint8]]
@@ -31,7 +31,10 @@ class Example:
     ----------
     case : Case
     image : Tensor of float16, (x, y, z)
+        On a grid of its own, so that patches and their labels are interpolated once, as a scan is in use.
     allowed : Tensor of uint8, (x, y, z)
+    grid : Grid
+        Of both.
     centres : (n, 3) array of int16
         Voxels of labelled structures, around which patches are taken.
     notes : tuple of str
@@ -41,6 +44,7 @@ class Example:
     case: Case
     image: Tensor
     allowed: Tensor
+    grid: Grid
     centres: NDArray[np.int16]
     notes: tuple[str, ...] = ()
 
@@ -72,7 +76,7 @@ def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> 
 def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     scan, labels = case.load()
     scan, share = finite(scan)
-    volume = network_input(scan, spec)
+    volume = detailed_input(scan, spec)
     allowed = target(labels.reoriented(spec.axcodes).resampled(volume.grid))
     certain = (allowed & (allowed - 1) == 0) & (allowed > 1)
     centres = np.argwhere(certain)
@@ -80,7 +84,8 @@ def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
         raise InputError("expected labelled structures; none is left at the working spacing")
     keep = np.random.default_rng(0).permutation(len(centres))[:20_000]
     notes = (f"{share:.2%} of the voxels are NaN or infinite; they are taken as background",) if share else ()
-    return Example(case, torch.from_numpy(volume.data).half(), torch.from_numpy(allowed), centres[keep].astype(np.int16), notes)
+    image = torch.from_numpy(volume.data).half()
+    return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notes)
 
 
 def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
@@ -112,15 +117,17 @@ def _probabilities(examples: Sequence[Example]) -> NDArray[np.float64]:
 
 
 def _patch(example: Example, choice: PatchChoice, recipe: Recipe, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    size = np.array(example.image.shape)
+    size, spacing = np.array(example.image.shape), np.asarray(example.grid.spacing_mm)
     centre = example.centres[rng.integers(len(example.centres))].astype(float)
-    centre += rng.uniform(-1, 1, 3) * recipe.jitter_mm / np.asarray(recipe.spec.spacing_mm)
-    room = np.maximum((size - np.asarray(choice.shape)) / 2, 2.0)
+    centre += rng.uniform(-1, 1, 3) * recipe.jitter_mm / spacing
+    patch_mm = np.asarray(choice.shape) * recipe.spec.spacing_mm
+    room = np.maximum((size - patch_mm / spacing) / 2, 2.0)
     centre = np.clip(centre, (size - 1) / 2 - room, (size - 1) / 2 + room)
     return sample_patch(
         example.image.float(),
         example.allowed,
         centre=centre,
+        scan_spacing_mm=example.grid.spacing_mm,
         shape=choice.shape,
         spacing_mm=recipe.spec.spacing_mm,
         how=recipe.augmentation,

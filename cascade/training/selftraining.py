@@ -19,6 +19,7 @@ from scipy import ndimage
 from cascade.checkpoints import Checkpoint
 from cascade.patches import patch_shape_for, predict_at, tiles
 from cascade.training.examples import Example
+from cascade.volume import resample_array
 
 #: Probability, given the allowed classes, from which an answer counts, for structures and for background.
 SURE, SURE_BACKGROUND = 0.85, 0.95
@@ -32,14 +33,18 @@ def answer_open_questions(examples: Sequence[Example], teacher: Checkpoint) -> l
 
 
 def _answered(example: Example, teacher: Checkpoint) -> Example:
-    allowed = example.allowed.numpy()
-    image = example.image.float().numpy()
+    grid = example.grid.with_spacing(teacher.spec.spacing_mm)
+    image = resample_array(example.image.float().numpy(), example.grid, grid, order=1)
     patch = patch_shape_for(image.shape, teacher.spec)
-    probabilities = predict_at(image, tiles(image.shape, patch), patch, teacher)
-    return dataclasses.replace(example, allowed=torch.from_numpy(fill_in(allowed, probabilities, teacher)))
+    predicted = predict_at(image, tiles(image.shape, patch), patch, teacher)
+    probabilities = np.stack([resample_array(p, grid, example.grid, order=1) for p in predicted])
+    filled = fill_in(example.allowed.numpy(), probabilities, teacher.spec.classes, example.grid.voxel_mm3)
+    return dataclasses.replace(example, allowed=torch.from_numpy(filled))
 
 
-def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], teacher: Checkpoint) -> NDArray[np.uint8]:
+def fill_in(
+    allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...], voxel_mm3: float
+) -> NDArray[np.uint8]:
     """Replace open bit masks by single classes where the teacher is sure.
 
     What is certain of the labels corrects the teacher: its probabilities are taken given the allowed classes, and
@@ -51,24 +56,24 @@ def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], teac
     allowed : array of uint8, (x, y, z)
         Bit masks of allowed classes.
     probabilities : array of float32, (classes, x, y, z)
-    teacher : Checkpoint
-        For its classes and voxel size.
+    classes : tuple of str
+        The teacher's.
+    voxel_mm3 : float
 
     Returns
     -------
     array of uint8, (x, y, z)
         A single class where there was one before, and never one that was not allowed.
     """
-    spec, result = teacher.spec, allowed.copy()
-    voxel_ml = float(np.prod(spec.spacing_mm)) / 1000
+    result = allowed.copy()
     is_open = (allowed & (allowed - 1)) != 0
-    given = _given_allowed(allowed, probabilities, spec.classes)
+    given = _given_allowed(allowed, probabilities, classes)
     floor = 0
-    for channel, name in reversed(list(enumerate(spec.classes))):
+    for channel, name in reversed(list(enumerate(classes))):
         candidate = is_open & (given[channel] > (SURE if channel else SURE_BACKGROUND))
         if channel:
             candidate[:, :, :floor] = False
-            candidate = _plausible(candidate, PLAUSIBLE_ML[name], voxel_ml, only_uppermost=name == "sacrum")
+            candidate = _plausible(candidate, PLAUSIBLE_ML[name], voxel_mm3 / 1000, only_uppermost=name == "sacrum")
         if name == "sacrum" and candidate.any():
             floor = int(np.argwhere(candidate)[:, 2].mean())
         result[candidate] = 1 << channel
