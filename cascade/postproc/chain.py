@@ -22,8 +22,9 @@ MISSING_BODY_STEPS, MISSING_BODY_LENGTHS = 1.5, 1.25
 #: view what is smaller than this share of a body may as well be the top of one more vertebra.
 LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
 #: A body in which the sacrum is likelier than in the others by more than this is the part of S1 that was taken for one: in true ones
-#: it is by 0.00 to 0.017, in such parts by 0.04 to 0.13 (five networks, 96 scans each).
-HALF_SACRAL = 0.03
+#: it is by 0.00 to 0.017, in such parts by 0.04 to 0.13 (five networks, 96 scans each). A piece at the end of the field of view that
+#: is smaller than this share of the others says neither: a sliver of L5 looks like one of S1.
+HALF_SACRAL, SLIVER = 0.03, 0.5
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,19 @@ class Chain:
 
     @cached_property
     def sacral(self) -> tuple[float, ...]:
-        """For each link by how much likelier the sacrum is inside its body than inside the others."""
-        usual = float(np.median([body.sacral for body in self.bodies])) if self.bodies else 0.0
-        return tuple(max(0.0, link.body.sacral - usual) if link.body else 0.0 for link in self.links)
+        """For each link by how much likelier the sacrum is inside its body than inside the others; half of `HALF_SACRAL` if unclear."""
+        if not self.bodies:
+            return (0.0,) * len(self.links)
+        usual = float(np.median([body.sacral for body in self.bodies]))
+        large = SLIVER * float(np.median([body.volume_mm3 for body in self.bodies]))
+
+        def share(body: Instance | None) -> float:
+            if body is None:
+                return 0.0
+            is_sliver = body.touches_border and body.volume_mm3 < large
+            return HALF_SACRAL / 2 if is_sliver else max(0.0, body.sacral - usual)
+
+        return tuple(share(link.body) for link in self.links)
 
 
 def build_chain(instances: Iterable[Instance]) -> Chain:

@@ -53,8 +53,9 @@ _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
 #: between S1 and S2; and of a larger one where S1 is said to have been taken for a body.
 _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
 #: Cost of a presacral body that may be a part of S1: none up to half of `HALF_SACRAL`, this much more for each `HALF_SACRAL` beyond
-#: that, and its limit; and of something at the lower end that is no presacral body, although the sacrum is seen, and not in it.
-_SACRAL, _SACRAL_LIMIT, _NOT_SACRAL = 20.0, 14.0, 6.0
+#: that, and its limit, which is lower for a body that the end of the field of view cuts, as stage 2 sees too little of it; and of
+#: something at the lower end that is no presacral body, although the sacrum is seen, and not in it.
+_SACRAL, _SACRAL_LIMIT, _SACRAL_LIMIT_AT_BORDER, _NOT_SACRAL = 20.0, 14.0, 6.0, 6.0
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
@@ -265,7 +266,8 @@ def _sacral_cost(chain: Chain, names: Sequence[str | None], stop: int) -> float:
     for i, (link, name, share) in enumerate(zip(chain.links, names, chain.sacral, strict=True)):
         beyond = share / HALF_SACRAL - 0.5
         if name not in (None, SACRUM):
-            cost += min(_SACRAL * max(0.0, beyond), _SACRAL_LIMIT)
+            limit = _SACRAL_LIMIT_AT_BORDER if link.body and link.body.touches_border else _SACRAL_LIMIT
+            cost += min(_SACRAL * max(0.0, beyond), limit)
         elif link.body and chain.sacrum and (name == SACRUM or i >= stop):
             cost += _NOT_SACRAL * (beyond < 0)
     return cost

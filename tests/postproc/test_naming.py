@@ -42,11 +42,11 @@ def chain_of(count: int, sacrum: bool = True) -> Chain:
     return build_chain([*bodies(count), *discs(count), *([sacrum_below(count)] if sacrum else [])])
 
 
-def with_sacral_end(share: float) -> Chain:
-    """Six bodies above a sacrum, in the lowest of which the network sees some of the sacrum."""
-    chain = chain_of(6)
+def with_sacral_end(share: float, sacrum: bool = True, **cut: Any) -> Chain:
+    """Six bodies (above a sacrum), in the lowest of which the network sees some of the sacrum."""
+    chain = chain_of(6, sacrum)
     *others, last = chain.links
-    end = Link(last.body and dataclasses.replace(last.body, sacral=share), last.disc)
+    end = Link(last.body and dataclasses.replace(last.body, sacral=share, **cut), last.disc)
     return dataclasses.replace(chain, links=(*others, end))
 
 
@@ -87,6 +87,15 @@ class TestChoice:
         assert less_sure.second_best[-1] == "sacrum"
         assert sure.second_best[-1] == "L5"
         assert sure.margin > less_sure.margin
+
+    def test_of_a_body_that_the_field_of_view_cuts_the_network_is_less_sure(self) -> None:
+        whole, cut = (named(with_sacral_end(0.08, sacrum=False, touches_border=at_end), NO_ROOM) for at_end in (False, True))
+        assert whole.margin > cut.margin
+
+    @given(st.floats(0, 1))
+    def test_what_the_network_sees_in_a_sliver_at_the_end_says_nothing(self, share: float) -> None:
+        sliver = {"touches_border": True, "volume_mm3": 9000.0}
+        assert named(with_sacral_end(share, sacrum=False, **sliver), NO_ROOM) == named(with_sacral_end(0, sacrum=False, **sliver), NO_ROOM)
 
     @given(st.floats(0, 0.5))
     def test_what_the_network_half_thinks_of_all_bodies_changes_nothing(self, sacral: float) -> None:
