@@ -48,57 +48,8 @@ class Augmentation:
     noise: float = 0.3
 
 
-def sample_patch(
-    image: Tensor,
-    allowed: Tensor,
-    *,
-    centre: np.ndarray,
-    scan_spacing_mm: tuple[float, float, float],
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    how: Augmentation,
-    rng: np.random.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Cut one augmented patch.
-
-    Parameters
-    ----------
-    image : Tensor of float32, (x, y, z)
-        Normalised scan in RAS+ axes.
-    allowed : Tensor of uint8, (x, y, z)
-        Bit masks of allowed classes.
-    centre : (3,) array
-        Voxel around which the patch is taken.
-    scan_spacing_mm : (3,) tuple of float
-    shape : (3,) tuple of int
-    spacing_mm : (3,) tuple of float
-        Of the patch.
-    how : Augmentation
-    rng : numpy Generator
-        The only source of randomness.
-
-    Returns
-    -------
-    image : Tensor of float32, (1, *shape)
-    allowed : Tensor of uint8, shape
-        0 outside the scan.
-    """
-    offsets_mm = _sampled_at(shape, spacing_mm, how, rng)
-    voxels = offsets_mm / torch.tensor(scan_spacing_mm) + torch.from_numpy(np.asarray(centre, dtype=np.float32))
-    last = torch.tensor([max(n - 1, 1) for n in image.shape], dtype=torch.float32)
-    grid = (2 * voxels / last - 1).flip(-1)[None]  # as `grid_sample` wants it: z first, -1..1
-    air = float(image.min())
-    patch = functional.grid_sample((image - air)[None, None], grid, mode="bilinear", align_corners=True)[0, 0] + air
-    mask = functional.grid_sample(allowed[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
-    if rng.random() < how.cut_probability:
-        _cut_field_of_view(patch, mask, air, rng)
-    if rng.random() < how.void_probability:
-        _metal_voids(patch, air, rng)
-    return _vary_intensity(patch, how, rng)[None], mask
-
-
-def _sampled_at(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], how: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Where each patch voxel is taken from, in mm from the patch's centre: (*shape, 3)."""
+def bent_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], how: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Where the voxels of a turned, scaled and bent patch lie, in mm from its centre: (*shape, 3)."""
     largest = how.large_rotation_deg if rng.random() < 0.2 else how.rotation_deg
     turn = Rotation.from_euler("xyz", rng.uniform(-largest, largest, 3), degrees=True).as_matrix()
     zoom = np.exp(rng.uniform(-1, 1) * math.log(how.scale) + rng.uniform(-0.08, 0.08, 3))
@@ -112,6 +63,39 @@ def _sampled_at(shape: tuple[int, int, int], spacing_mm: tuple[float, float, flo
             wave = torch.sin(2 * math.pi * offsets[..., 2] / rng.uniform(100, 300) + rng.uniform(0, 2 * math.pi))
             moved[..., axis] += rng.uniform(0, how.bend_mm) * wave
     return moved
+
+
+def sample_patch(image: Tensor, allowed: Tensor, voxels: Tensor, how: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Cut one augmented patch.
+
+    Parameters
+    ----------
+    image : Tensor of float32, (x, y, z)
+        Normalised scan in RAS+ axes.
+    allowed : Tensor of uint8, (x, y, z)
+        Bit masks of allowed classes.
+    voxels : Tensor of float32, (*shape, 3)
+        Where in the scan each voxel of the patch is taken from.
+    how : Augmentation
+    rng : numpy Generator
+        The only source of randomness.
+
+    Returns
+    -------
+    image : Tensor of float32, (1, *shape)
+    allowed : Tensor of uint8, shape
+        0 outside the scan.
+    """
+    last = torch.tensor([max(n - 1, 1) for n in image.shape], dtype=torch.float32)
+    grid = (2 * voxels / last - 1).flip(-1)[None]  # as `grid_sample` wants it: z first, -1..1
+    air = float(image.min())
+    patch = functional.grid_sample((image - air)[None, None], grid, mode="bilinear", align_corners=True)[0, 0] + air
+    mask = functional.grid_sample(allowed[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
+    if rng.random() < how.cut_probability:
+        _cut_field_of_view(patch, mask, air, rng)
+    if rng.random() < how.void_probability:
+        _metal_voids(patch, air, rng)
+    return _vary_intensity(patch, how, rng)[None], mask
 
 
 def _cut_field_of_view(patch: Tensor, mask: Tensor, air: float, rng: np.random.Generator) -> None:

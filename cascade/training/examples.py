@@ -15,7 +15,7 @@ from cascade.cases import Case
 from cascade.checkpoints import StageSpec
 from cascade.errors import CascadeError, InputError
 from cascade.preprocess import detailed_input, finite
-from cascade.training.augmentation import sample_patch
+from cascade.training.augmentation import bent_grid, sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import Grid, LabelMap
 
@@ -123,13 +123,6 @@ def _patch(example: Example, choice: PatchChoice, recipe: Recipe, rng: np.random
     patch_mm = np.asarray(choice.shape) * recipe.spec.spacing_mm
     room = np.maximum((size - patch_mm / spacing) / 2, 2.0)
     centre = np.clip(centre, (size - 1) / 2 - room, (size - 1) / 2 + room)
-    return sample_patch(
-        example.image.float(),
-        example.allowed,
-        centre=centre,
-        scan_spacing_mm=example.grid.spacing_mm,
-        shape=choice.shape,
-        spacing_mm=recipe.spec.spacing_mm,
-        how=recipe.augmentation,
-        rng=rng,
-    )
+    offsets_mm = bent_grid(choice.shape, recipe.spec.spacing_mm, recipe.augmentation, rng)
+    voxels = offsets_mm / torch.tensor(example.grid.spacing_mm) + torch.from_numpy(centre.astype(np.float32))
+    return sample_patch(example.image.float(), example.allowed, voxels, recipe.augmentation, rng)
