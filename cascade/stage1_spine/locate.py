@@ -14,8 +14,8 @@ from cascade.patches import patch_shape_for, predict_at, tiles
 from cascade.preprocess import network_input
 from cascade.volume import FloatArray, Volume
 
-#: Probability from which a voxel belongs to the column; of 0.4, 0.5, ... 0.8 the one with the best Dice on the validation scans.
-COLUMN_PROBABILITY = 0.5
+#: Probability from which a voxel belongs to the column; of 0.5, 0.6 and 0.7 the one with the best Dice on the validation scans.
+COLUMN_PROBABILITY = 0.6
 #: A column smaller than this is no spine. One vertebral body of an adult in a 13 mm sagittal slab has about 10 ml.
 MIN_COLUMN_ML = 6.0
 #: Mean probability inside the column below which the result is reported as unsure.
