@@ -38,7 +38,9 @@ def main(url: str, job_file: str, out: str) -> None:
     answers["train_start"] = client.train_start("spine", job["training"])
     while client.train_status(check_if_running=True):
         time.sleep(2)
-    answers["train"] = client.train_status()
+    while (status := client.train_status()).get("status") == "RUNNING":  # its process has ended; that is noted a moment later
+        time.sleep(0.5)
+    answers["train"] = status
     answers["info_after"] = client.info()
     (Path(out) / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
 
