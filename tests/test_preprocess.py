@@ -89,7 +89,6 @@ def test_training_interpolates_from_the_voxels_of_the_scan(coded: tuple[Volume, 
 
 
 def test_of_a_finer_scan_training_keeps_voxels_half_as_large_as_the_networks() -> None:
-    fine = Volume(
-        np.random.default_rng(0).gamma(2.0, size=(20, 30, 40)).astype(np.float32), Grid((20, 30, 40), np.diag([3.0, 0.5, 0.75, 1]))
-    )
+    data = np.random.default_rng(0).gamma(2.0, size=(20, 30, 40)).astype(np.float32)
+    fine = Volume(data, Grid((20, 30, 40), np.diag([3.0, 0.5, 0.75, 1.0])))
     assert detailed_input(fine, SPEC).grid.spacing_mm == pytest.approx((3.0, 0.75, 0.75))
