@@ -74,6 +74,7 @@ def _train(options: argparse.Namespace) -> int:
     from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
+    from cascade.training.spineless import spineless_examples
     from cascade.training.stages import STAGES
 
     if options.threads:
@@ -94,6 +95,7 @@ def _train(options: argparse.Namespace) -> int:
         examples = answer_open_questions(examples, load_checkpoint(recipe.spec.stage, options.teacher))
     naming = stage.naming(example.case.load_labels() for example in examples)
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
+    examples += spineless_examples(recipe.spec, recipe.spineless, recipe.seed)
     init = load_checkpoint(recipe.spec.stage, options.init).network if options.init else None
     with joined(choose_device(options.device)) as device, contextlib.closing(_Progress()) as progress:
         spec = train(

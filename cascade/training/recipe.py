@@ -46,6 +46,8 @@ class Recipe:
         Compile the network (minutes once for each patch shape, then each step is about a fifth faster). It changes how a step is
         computed, not what, up to rounding.
     augmentation : Augmentation
+    spineless : int
+        How many made scans without a spine are trained with besides, so that a ball is not taken for one.
     legs : tuple of str
         What was trained before, for the record.
     """
@@ -60,6 +62,7 @@ class Recipe:
     seed: int = 1
     compiled: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
+    spineless: int = 0
     legs: tuple[str, ...] = ()
 
     @classmethod
@@ -101,11 +104,17 @@ def _check(recipe: Recipe) -> None:
             f"up to {MAX_PATCH_VOXELS} voxels",
         ),
         ("patches", all(1 <= p.batch <= 64 for p in recipe.patches), "batches of 1 to 64"),
+        (
+            "patches",
+            all(n % step == 0 for p in recipe.patches for n, step in zip(p.shape, recipe.spec.stride, strict=True)),
+            f"sides that are multiples of the network's stride, {recipe.spec.stride}",
+        ),
         ("learning_rate", 0 < recipe.learning_rate <= 1, "0 to 1"),
         ("weight_decay", 0 <= recipe.weight_decay <= 1, "0 to 1"),
         ("ema", 0 <= recipe.ema < 1, "0 to below 1"),
         ("jitter_mm", 0 <= recipe.jitter_mm <= 1000, "0 to 1000"),
         ("seed", 0 <= recipe.seed < 2**32, "0 to below 2^32"),
+        ("spineless", 0 <= recipe.spineless <= 1000, "0 to 1000"),
         ("augmentation", all(0 <= p <= 1 for n, p in how.items() if n.endswith("_probability")), "probabilities from 0 to 1"),
         ("augmentation.scale", 1 <= recipe.augmentation.scale <= 4, "1 to 4"),
         ("augmentation", all(0 <= x <= 180 for x in how.values()), "values from 0 to 180"),

@@ -83,6 +83,15 @@ def test_training_starts_from_the_weights_of_a_folder(cases: Path, recipe: Path,
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_made_scans_without_a_spine_are_trained_with_and_counted(cases: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.json", "stage1_spine")
+    recipe.write_text(json.dumps(json.loads(recipe.read_text()) | {"spineless": 3}))
+    assert train(cases, recipe, tmp_path / "run", stage="stage1") == 0
+    counts = json.loads((tmp_path / "run" / "stage1_spine.json").read_text())["training"]["cases"]
+    assert counts["without-spine"] == 3
+    assert sum(counts.values()) > 3
+
+
 def test_a_case_that_cannot_be_used_is_a_warning(cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = Path(shutil.copytree(cases, tmp_path / "cases"))
     shutil.copy(folder / "a_labels.nii.gz", folder / "b_labels.nii.gz")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,18 @@ class TestRecipe:
             assert recipe.steps == 5
             for choice in recipe.patches:
                 assert all(n % s == 0 for n, s in zip(choice.shape, recipe.spec.stride, strict=True))
+
+    def test_patches_that_the_network_cannot_halve_are_refused(self, tmp_path: Path) -> None:
+        from cascade.training.stages import STAGES
+
+        content = json.loads(STAGES["stage2"].recipe.read_text())
+        content["patches"][0]["shape"] = [48, 112, 112]
+        path = tmp_path / "recipe.json"
+        path.write_text(json.dumps(content))
+        with pytest.raises(
+            InputError, match=r"recipe\.json: .*patches: expected sides that are multiples of the network's stride, \(16, 32, 32\)"
+        ):
+            Recipe.read(path)
 
     @pytest.mark.parametrize("text", [None, "", "{}", "[1]", '{"spec": {}}', '{"spec": 3, "steps": 1, "patches": []}'])
     def test_a_file_that_is_no_recipe_is_named(self, tmp_path: Path, text: str | None) -> None:
