@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
@@ -26,8 +27,8 @@ class Augmentation:
         Largest amplitude of a scoliosis-like sideways or forward wave.
     cut_probability, tone_probability, invert_probability, bias_probability, slice_probability, blur_probability,
     noise_probability, ghost_probability, void_probability : float
-        How often a patch gets a cut field of view, another contrast, an inverted one, a bias field, thicker slices, a
-        coarser in-plane resolution, noise, a shifted ghost of itself, and metal-like holes in the signal.
+        How often a patch gets a cut field of view, another contrast, one that reverses what is bright and what is dark, a bias
+        field, thicker slices, a coarser in-plane resolution, noise, a shifted ghost of itself, and metal-like holes in the signal.
     noise : float
         Largest standard deviation, in units of the image's own.
     """
@@ -128,16 +129,28 @@ def _vary_intensity(patch: Tensor, how: Augmentation, rng: np.random.Generator) 
 
 
 def _other_contrast(patch: Tensor, how: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Pass the intensities through a random tone curve, sometimes inverted, then back to mean 0 and deviation 1."""
+    """Pass the intensities through a random tone curve, then back to mean 0 and deviation 1."""
     low, high = float(patch.min()), float(patch.max())
-    steps = rng.uniform(0.1, 1.0, 6)
-    heights = np.r_[0.0, np.cumsum(steps) / steps.sum()]
-    if rng.random() < how.invert_probability / how.tone_probability:
-        heights = 1 - heights
-    curve = torch.from_numpy(np.interp(np.linspace(0, 1, 256), np.linspace(0, 1, 7), heights).astype(np.float32))
+    heights = tone_curve(rng, reverse=rng.random() < how.invert_probability / how.tone_probability)
+    curve = torch.from_numpy(np.interp(np.linspace(0, 1, 256), np.linspace(0, 1, len(heights)), heights).astype(np.float32))
     toned = curve[((patch - low) / max(high - low, 1e-6) * 255).to(torch.int64)]
     tissue = toned[patch > low + 0.02 * (high - low)]
     return (toned - tissue.mean()) / tissue.std().clamp(min=1e-3) if tissue.numel() > 100 else patch
+
+
+def tone_curve(rng: np.random.Generator, reverse: bool) -> NDArray[np.float64]:
+    """Brightness, 0 to 1, of what was evenly spaced from darkest to brightest: rising, or reversed in one of three ways.
+
+    Reversed are all of it, all but air, or only the bright end, as of fluid between T2 and T1 weighting.
+    """
+    steps = rng.uniform(0.1, 1.0, 6)
+    rising: NDArray[np.float64] = np.r_[0.0, np.cumsum(steps) / steps.sum()]
+    if not reverse:
+        return rising
+    peak = int(rng.integers(2, 5))
+    beyond = np.clip((rising - rising[peak]) / (1 - rising[peak]), 0, 1)
+    folded = np.minimum(rising, rising[peak]) * (1 - rng.uniform(0.5, 1.0) * beyond)
+    return (1 - rising, np.r_[0.0, 1 - rising[1:]], folded)[int(rng.integers(3))]
 
 
 def _bias_field(patch: Tensor, rng: np.random.Generator) -> Tensor:
