@@ -48,6 +48,9 @@ class Chain:
     disc_above : Instance or None
         A disc above the first body.
     sacrum : Instance or None
+        The part of it that the names rest on.
+    sacral_parts : tuple of Instance
+        What else belongs to the sacrum: its other parts, and bodies beside it.
     merged : mapping of int to int
         Instance values that are pieces of another, and that other's value.
     strays : tuple of Instance
@@ -57,6 +60,7 @@ class Chain:
     links: tuple[Link, ...]
     disc_above: Instance | None = None
     sacrum: Instance | None = None
+    sacral_parts: tuple[Instance, ...] = ()
     merged: tuple[tuple[int, int], ...] = ()
     strays: tuple[Instance, ...] = ()
 
@@ -90,16 +94,17 @@ def build_chain(instances: Iterable[Instance]) -> Chain:
     near, strays = _near_the_line(instances)
     bodies, merged_bodies = _join_pieces([i for i in near if i.kind == "body"])
     discs, merged_discs = _join_pieces([i for i in near if i.kind == "disc"])
-    sacrum, not_sacrum = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
-    bodies, below = _above_the_sacrum(bodies, sacrum)
+    sacrum, other_parts = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
+    bodies, beside = _above_the_sacrum(bodies, sacrum)
     levels = _with_gaps(bodies)
     slots, surplus = _discs_by_gap(discs, levels, sacrum)
     return Chain(
         tuple(Link(body, slots.get(i)) for i, (body, _) in enumerate(levels)),
         slots.get(-1),
         sacrum,
+        (*other_parts, *beside) if sacrum else (),
         (*merged_bodies, *merged_discs),
-        (*strays, *not_sacrum, *below, *surplus),
+        (*strays, *surplus) if sacrum else (*strays, *other_parts, *surplus),
     )
 
 
@@ -150,7 +155,7 @@ def _union(large: Instance, small: Instance) -> Instance:
 
 
 def _sacrum(candidates: list[Instance], bodies: list[Instance]) -> tuple[Instance | None, list[Instance]]:
-    """The uppermost large sacrum that lies below the middle of the chain; the others are strays."""
+    """The uppermost large sacrum that lies below the middle of the chain, and the others."""
     middle = float(np.median([b.position_mm for b in bodies])) if bodies else -np.inf
     typical = float(np.median([b.volume_mm3 for b in bodies])) if bodies else 0.0
     fit = [c for c in candidates if c.position_mm > middle]

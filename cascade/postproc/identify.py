@@ -148,6 +148,7 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     naming = name_chain(chain, room_below, shape=shape, shape_model=model, numbering=numbering, anchored=anchored)
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
+    names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     last = max(i for i, name in enumerate(naming.names) if name)
     notices = tuple(_notices(chain, naming, structures, instances, room_below[last]))
@@ -219,6 +220,16 @@ def _named(chain: Chain, naming: Naming) -> Iterator[tuple[str, Instance]]:
         yield SACRUM, chain.sacrum
 
 
+def _other_sacral_parts(chain: Chain, naming: Naming) -> tuple[Instance, ...]:
+    """What belongs to the sacrum beside the part that it is known by: its other parts, and what of it was taken for a body or two."""
+    return (*chain.sacral_parts, *([chain.sacrum] if chain.sacrum and SACRUM in naming.names else []), *_below_the_last(chain, naming))
+
+
+def _below_the_last(chain: Chain, naming: Naming) -> list[Instance]:
+    last = max(i for i, name in enumerate(naming.names) if name)
+    return [link.body for link in chain.links[last + 1 :] if link.body is not None]
+
+
 def _notices(
     chain: Chain, naming: Naming, structures: Mapping[str, Instance], instances: InstanceMap, room_below_mm: float
 ) -> Iterator[Notice]:
@@ -237,7 +248,8 @@ def _notices(
         elif link.disc is None and above and below:
             yield Notice("missing-disc", disc_below(above, below), f"no disc was found between {above} and {below}")
     ghosts = [link.body for link, name in zip(chain.links, naming.names, strict=True) if link.body is not None and name is None]
-    strays = (*chain.strays, *ghosts)
+    sacral = _below_the_last(chain, naming) if SACRUM in structures else []
+    strays = (*chain.strays, *(ghost for ghost in ghosts if ghost not in sacral))
     if strays:
         kinds = ", ".join(sorted({stray.kind for stray in strays}))
         yield Notice("stray-component-removed", None, f"{len(strays)} component(s) off the chain were left out ({kinds})")

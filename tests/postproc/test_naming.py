@@ -195,10 +195,11 @@ class TestChain:
         far = instance("body", 77, 1.5 * STEP, offset=40.0)
         assert build_chain([*bodies(3), far]).strays == (far,)
 
-    def test_a_body_below_the_sacrum_is_a_stray(self) -> None:
+    def test_a_body_beside_the_sacrum_is_a_part_of_it(self) -> None:
         chain = build_chain([*bodies(6), instance("sacrum", 99, 4.5 * STEP, 26.0, 60_000.0)])
         assert len(chain.bodies) == 5
-        assert [stray.value for stray in chain.strays] == [6]
+        assert [part.value for part in chain.sacral_parts] == [6]
+        assert chain.strays == ()
 
     def test_a_disc_beside_a_missing_body_keeps_its_gap(self) -> None:
         chain = build_chain([*bodies(6, missing=(3,)), *discs(6)])
