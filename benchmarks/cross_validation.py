@@ -4,7 +4,8 @@
 
 DATA is a folder with cases.tsv; its splits do not count here. The patients of the judged data sets are dealt to folds. One network is
 trained on the other data sets, then for each fold one goes on from there with all scans but those of the fold, which it is scored on:
-no scan is scored with weights that have seen it. Stage 1, which only says where to look, is the packaged one, and has seen some.
+no scan is scored with weights that have seen it. As in the packaged weights, discs are weighed at the end. Stage 1, which only says
+where to look, is the packaged one, and has seen some.
 OUT gets the weights, labels of every judged scan, and an evaluation; what is done is not done again, and what was stopped goes on.
 ``--fold`` leaves the others out, so that folds can run side by side. ``weights/README.md`` quotes the result.
 """
@@ -31,6 +32,7 @@ from cascade.evaluation.summary import evaluate_all, write_summary
 from cascade.labels import VERSE
 from cascade.training.examples import prepare_examples
 from cascade.training.loop import train
+from cascade.training.mean import write_mean
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.training.stages import STAGES
 
@@ -41,6 +43,8 @@ LEGS = (
     {"steps": 1000, "learning_rate": 1.5e-3, "seed": 12, "patches": PATCHES},
     {"steps": 2000, "learning_rate": 1e-3, "seed": 13, "patches": PATCHES},
 )
+#: How the recipe of the packaged weights ends.
+ODDS = {"disc": 0.6}
 
 
 def main() -> None:
@@ -66,6 +70,8 @@ def main() -> None:
             weights = shared
             for leg, how in enumerate(LEGS, start=1):
                 weights = fit(options.out / f"fold-{number}-leg-{leg}", seen, how | {"compiled": options.compile}, start=weights)
+            write_mean("stage2_levels", [weights], options.out / f"fold-{number}", ODDS)
+            weights = options.out / f"fold-{number}"
             pairs += [segmented(case, weights, options.out / "labels") for case in tqdm(held_out, desc=f"fold {number}")]
     evaluation = evaluate_all(pairs)
     for group in evaluation.groups:

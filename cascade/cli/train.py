@@ -21,6 +21,7 @@ examples:
   cascade-train stage2 --data cases/cases.tsv --out runs/levels --minutes 110
   cascade-train stage2 --data cases/ --out runs/levels --resume           go on after a kill, as if it had not happened
   cascade-train stage2 --data mine/ --out runs/mine --init runs/levels    start from weights
+  cascade-train stage2 --mean runs/before runs/levels --odds disc=0.6 --out runs/both               the mean of the weights of two legs
   torchrun --nproc-per-node 4 -m cascade.cli.train stage2 --data cases/ --out runs/levels           on four GPUs
   cascade-segment scan.nii.gz -o levels.nii.gz --weights runs/both        use stage1_spine.* and stage2_levels.* of a folder
 
@@ -32,8 +33,11 @@ Structures that a scan does not label are not taken for background.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    return console.run(lambda: _train(options))
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.odds and not options.mean:
+        parser.error("--odds needs --mean")
+    return console.run(lambda: _write_mean(options) if options.mean else _train(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +48,17 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", choices=("stage1", "stage2"), help="stage1: one tag for the column; stage2: body, disc, sacrum")
-    parser.add_argument("--data", type=Path, required=True, help="cases.tsv, its folder, or a folder of image and label pairs")
+    job = parser.add_mutually_exclusive_group(required=True)
+    job.add_argument("--data", type=Path, help="cases.tsv, its folder, or a folder of image and label pairs")
+    job.add_argument("--mean", type=Path, nargs="+", metavar="DIR", help="no training: the mean of the weights in these folders")
+    parser.add_argument(
+        "--odds",
+        type=_class_factor,
+        action="append",
+        default=[],
+        metavar="CLASS=FACTOR",
+        help="with --mean: weigh a class before all compete",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, state and log")
     parser.add_argument("--recipe", type=Path, help="JSON recipe (default: the one of the shipped weights)")
     parser.add_argument("--scheme", choices=tuple(SCHEMES), default="verse", help="numbers of the label files where the table names none")
@@ -57,11 +71,27 @@ def _parser() -> argparse.ArgumentParser:
         "--teacher", type=Path, metavar="DIR", help="self-training: stage 2 weights whose sure answers fill what the labels leave open"
     )
     parser.add_argument("--learning-rate", type=float, help="peak learning rate (default: the recipe's)")
+    parser.add_argument("--seed", type=console.positive, help="of patches and their order (default: the recipe's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument("--compile", action="store_true", help="compile the network: minutes at first, then each step is a fifth faster")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser
+
+
+def _class_factor(text: str) -> tuple[str, float]:
+    name, _, factor = text.partition("=")
+    return name, float(factor)
+
+
+def _write_mean(options: argparse.Namespace) -> int:
+    from cascade.checkpoints import STAGES
+    from cascade.training.mean import write_mean
+
+    (stage,) = (name for name in STAGES if name.startswith(options.stage))
+    spec = write_mean(stage, options.mean, options.out, dict(options.odds))
+    print(f"{options.out / spec.stage}.safetensors\tmean of {len(options.mean)}")
+    return console.DONE
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -80,7 +110,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     stage = STAGES[options.stage]
-    overrides = {"steps": options.steps, "learning_rate": options.learning_rate, "compiled": options.compile or None}
+    overrides = {"steps": options.steps, "seed": options.seed, "learning_rate": options.learning_rate, "compiled": options.compile or None}
     recipe = Recipe.read(options.recipe or stage.recipe, **overrides)
     cases = read_cases(options.data, options.split, options.scheme)
     console.say(f"preparing {len(cases)} cases ...")

@@ -83,6 +83,17 @@ def test_training_starts_from_the_weights_of_a_folder(cases: Path, recipe: Path,
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_the_mean_of_two_runs_is_written_without_data(cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for seed, run in enumerate(runs, start=1):
+        assert train(cases, recipe, run, "--seed", str(seed)) == 0
+    capfd.readouterr()
+    assert main(["stage2", "--mean", *map(str, runs), "--odds", "disc=0.6", "--out", str(tmp_path / "mean")]) == 0
+    assert capfd.readouterr().out == f"{tmp_path / 'mean' / 'stage2_levels'}.safetensors\tmean of 2\n"
+    assert load_checkpoint("stage2_levels", tmp_path / "mean").spec.training["odds"] == {"disc": 0.6}
+    assert len({(folder / "stage2_levels.safetensors").read_bytes() for folder in [*runs, tmp_path / "mean"]}) == 3
+
+
 def test_made_scans_without_a_spine_are_trained_with_and_counted(cases: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "r.json", "stage1_spine")
     recipe.write_text(json.dumps(json.loads(recipe.read_text()) | {"spineless": 3}))
@@ -141,6 +152,9 @@ class TestBadInput:
             ["stage1", "--data", "x", "--out", "y", "--steps", "-1"],
             ["stage1", "--data", "x", "--out", "y", "--minutes", "long"],
             ["stage1", "--data", "x", "--out", "y", "--scheme", "verso"],
+            ["stage1", "--data", "x", "--mean", "z", "--out", "y"],
+            ["stage1", "--data", "x", "--out", "y", "--odds", "column=0.5"],
+            ["stage1", "--mean", "x", "--out", "y", "--odds", "column"],
         ],
     )
     def test_an_unknown_option_or_value_exits_with_2(self, arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
