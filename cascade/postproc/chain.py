@@ -21,6 +21,8 @@ MISSING_BODY_STEPS, MISSING_BODY_LENGTHS = 1.5, 1.25
 #: What is at least this large beside the largest sacrum may be S1; a smaller one is a fragment. At the end of the field of
 #: view what is smaller than this share of a body may as well be the top of one more vertebra.
 LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
+#: What lies further than this above or below the sacrum is no part of it, in mm: rudimentary S1/S2 discs are thinner.
+SACRAL_GAP_MM = 10.0
 #: A body in which the sacrum is likelier than in the others by more than this is the part of S1 that was taken for one: in true ones
 #: it is by 0.00 to 0.017, in such parts by 0.04 to 0.13 (five networks, 96 scans each). A piece at the end of the field of view that
 #: is smaller than this share of the others says neither: a sliver of L5 looks like one of S1.
@@ -50,7 +52,7 @@ class Chain:
     sacrum : Instance or None
         The part of it that the names rest on.
     sacral_parts : tuple of Instance
-        What else belongs to the sacrum: its other parts, and bodies beside it.
+        What else belongs to the sacrum: other parts and bodies beside it.
     merged : mapping of int to int
         Instance values that are pieces of another, and that other's value.
     strays : tuple of Instance
@@ -94,17 +96,18 @@ def build_chain(instances: Iterable[Instance]) -> Chain:
     near, strays = _near_the_line(instances)
     bodies, merged_bodies = _join_pieces([i for i in near if i.kind == "body"])
     discs, merged_discs = _join_pieces([i for i in near if i.kind == "disc"])
-    sacrum, other_parts = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
-    bodies, beside = _above_the_sacrum(bodies, sacrum)
+    sacrum, other_sacra = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
+    bodies, not_above = _above_the_sacrum(bodies, sacrum)
+    sacral_parts = [part for part in (*other_sacra, *not_above) if sacrum and _adjoin(part, sacrum)]
     levels = _with_gaps(bodies)
     slots, surplus = _discs_by_gap(discs, levels, sacrum)
     return Chain(
         tuple(Link(body, slots.get(i)) for i, (body, _) in enumerate(levels)),
         slots.get(-1),
         sacrum,
-        (*other_parts, *beside) if sacrum else (),
+        tuple(sacral_parts),
         (*merged_bodies, *merged_discs),
-        (*strays, *surplus) if sacrum else (*strays, *other_parts, *surplus),
+        (*strays, *(other for other in (*other_sacra, *not_above) if other not in sacral_parts), *surplus),
     )
 
 
@@ -166,11 +169,15 @@ def _sacrum(candidates: list[Instance], bodies: list[Instance]) -> tuple[Instanc
 
 
 def _above_the_sacrum(bodies: list[Instance], sacrum: Instance | None) -> tuple[list[Instance], list[Instance]]:
-    """Bodies above the sacrum; one beside it is a part of it that was taken for a body."""
+    """Bodies above the sacrum, and the others: parts of it that were taken for bodies, or something in the pelvis."""
     if sacrum is None:
         return bodies, []
     above = [b for b in bodies if b.position_mm < sacrum.position_mm]
     return above, [b for b in bodies if b not in above]
+
+
+def _adjoin(part: Instance, sacrum: Instance) -> bool:
+    return max(part.start_mm - sacrum.end_mm, sacrum.start_mm - part.end_mm) <= SACRAL_GAP_MM
 
 
 def _discs_by_gap(

@@ -201,6 +201,13 @@ class TestChain:
         assert [part.value for part in chain.sacral_parts] == [6]
         assert chain.strays == ()
 
+    @pytest.mark.parametrize("kind", ["body", "sacrum"])
+    def test_what_lies_further_below_the_sacrum_is_a_stray(self, kind: str) -> None:
+        sacrum = instance("sacrum", 99, 5 * STEP, 26.0, 20_000.0)
+        pelvis = instance(kind, 77, 7 * STEP, 26.0, 35_000.0)
+        chain = build_chain([*bodies(5), sacrum, pelvis])
+        assert (chain.sacrum, chain.sacral_parts, chain.strays) == (sacrum, (), (pelvis,))
+
     def test_a_disc_beside_a_missing_body_keeps_its_gap(self) -> None:
         chain = build_chain([*bodies(6, missing=(3,)), *discs(6)])
         assert [link.disc.value if link.disc else None for link in chain.links] == [100, 101, 102, 103, 104, 105]
