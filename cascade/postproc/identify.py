@@ -28,7 +28,7 @@ WHOLE_SHARE = 0.85
 #: A body may be as small as this beside the others.
 COLLAPSED_SHARE = 0.25
 #: Below this probability of the chosen numbering the names are flagged.
-UNCERTAIN_BELOW = 0.995
+UNCERTAIN_BELOW = 0.997
 
 
 @dataclass(frozen=True)
