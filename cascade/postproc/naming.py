@@ -55,7 +55,7 @@ _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
 #: Cost of a presacral body that may be a part of S1: none up to half of `HALF_SACRAL`, this much more for each `HALF_SACRAL` beyond
 #: that, and its limit, which is lower for a body that the end of the field of view cuts, as stage 2 sees too little of it; and of
 #: something at the lower end that is no presacral body, although the sacrum is seen, and not in it.
-_SACRAL, _SACRAL_LIMIT, _SACRAL_LIMIT_AT_BORDER, _NOT_SACRAL = 20.0, 8.0, 6.0, 6.0
+_SACRAL, _SACRAL_LIMIT, _SACRAL_LIMIT_AT_BORDER, _NOT_SACRAL = 20.0, 14.0, 6.0, 6.0
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
