@@ -43,7 +43,7 @@ LEGS = (
     {"steps": 1000, "learning_rate": 1.5e-3, "seed": 12, "patches": PATCHES},
     {"steps": 2000, "learning_rate": 1e-3, "seed": 13, "patches": PATCHES},
 )
-#: How the recipe of the packaged weights ends.
+#: Factors on the odds at the end, chosen on scans of the training.
 ODDS = {"disc": 0.6}
 
 

@@ -98,16 +98,17 @@ def build_chain(instances: Iterable[Instance]) -> Chain:
     discs, merged_discs = _join_pieces([i for i in near if i.kind == "disc"])
     sacrum, other_sacra = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
     bodies, not_above = _above_the_sacrum(bodies, sacrum)
-    sacral_parts = [part for part in (*other_sacra, *not_above) if sacrum and _adjoin(part, sacrum)]
+    lower = (*other_sacra, *not_above)
+    sacral_parts = tuple(part for part in lower if sacrum and _adjoin(part, sacrum))
     levels = _with_gaps(bodies)
     slots, surplus = _discs_by_gap(discs, levels, sacrum)
     return Chain(
         tuple(Link(body, slots.get(i)) for i, (body, _) in enumerate(levels)),
         slots.get(-1),
         sacrum,
-        tuple(sacral_parts),
+        sacral_parts,
         (*merged_bodies, *merged_discs),
-        (*strays, *(other for other in (*other_sacra, *not_above) if other not in sacral_parts), *surplus),
+        (*strays, *(other for other in lower if other not in sacral_parts), *surplus),
     )
 
 

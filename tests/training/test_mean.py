@@ -15,7 +15,6 @@ from cascade.training.mean import write_mean
 from tests.synthetic import tiny_spec
 
 STAGE = "stage2_levels"
-SPEC = tiny_spec(STAGE, CLASSES, (6.0, 3.0, 3.0))
 
 
 def store(folder: Path, seed: int, spacing: float = 3.0) -> Path:
