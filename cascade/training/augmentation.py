@@ -25,6 +25,10 @@ class Augmentation:
         Largest factor of magnification or shrinking.
     bend_mm : float
         Largest amplitude of a scoliosis-like sideways or forward wave.
+    stretch_probability : float
+        How often levels are pulled apart and pressed together along the scan, so that discs and bodies change their heights.
+    fade_probability : float
+        How often discs lose signal, each as much as it happens to, as they do when they degenerate.
     cut_probability, tone_probability, invert_probability, bias_probability, slice_probability, blur_probability,
     noise_probability, ghost_probability, void_probability : float
         How often a patch gets a cut field of view, another contrast, one that reverses what is bright and what is dark, a bias
@@ -37,6 +41,8 @@ class Augmentation:
     large_rotation_deg: float = 25.0
     scale: float = 1.25
     bend_mm: float = 8.0
+    stretch_probability: float = 0.0
+    fade_probability: float = 0.0
     cut_probability: float = 0.25
     tone_probability: float = 0.5
     invert_probability: float = 0.08
@@ -63,10 +69,21 @@ def bent_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float
         for axis in (0, 1):
             wave = torch.sin(2 * math.pi * offsets[..., 2] / rng.uniform(100, 300) + rng.uniform(0, 2 * math.pi))
             moved[..., axis] += rng.uniform(0, how.bend_mm) * wave
+    if rng.random() < how.stretch_probability:
+        moved[..., 2] += stretch_mm(offsets[..., 2], rng)
     return moved
 
 
-def sample_patch(image: Tensor, allowed: Tensor, voxels: Tensor, how: Augmentation, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def stretch_mm(height_mm: Tensor, rng: np.random.Generator) -> Tensor:
+    """Along the scan, how far a voxel moves: a wave about as long as a level or two, which halves no length and doubles none."""
+    length_mm = rng.uniform(25, 70)
+    amplitude_mm = rng.uniform(0, 0.5) * length_mm / (2 * math.pi)
+    return amplitude_mm * torch.sin(2 * math.pi * height_mm / length_mm + rng.uniform(0, 2 * math.pi))
+
+
+def sample_patch(
+    image: Tensor, allowed: Tensor, voxels: Tensor, how: Augmentation, rng: np.random.Generator, disc: int = 0
+) -> tuple[Tensor, Tensor]:
     """Cut one augmented patch.
 
     Parameters
@@ -80,6 +97,8 @@ def sample_patch(image: Tensor, allowed: Tensor, voxels: Tensor, how: Augmentati
     how : Augmentation
     rng : numpy Generator
         The only source of randomness.
+    disc : int
+        The bit of discs in `allowed`; 0 if they are no class of their own.
 
     Returns
     -------
@@ -92,11 +111,26 @@ def sample_patch(image: Tensor, allowed: Tensor, voxels: Tensor, how: Augmentati
     air = float(image.min())
     patch = functional.grid_sample((image - air)[None, None], grid, mode="bilinear", align_corners=True)[0, 0] + air
     mask = functional.grid_sample(allowed[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
+    if disc and rng.random() < how.fade_probability:
+        patch = fade(patch, mask == disc, air, rng)
     if rng.random() < how.cut_probability:
         _cut_field_of_view(patch, mask, air, rng)
     if rng.random() < how.void_probability:
         _metal_voids(patch, air, rng)
     return _vary_intensity(patch, how, rng)[None], mask
+
+
+def fade(patch: Tensor, discs: Tensor, air: float, rng: np.random.Generator) -> Tensor:
+    """Draw discs towards a tone between the darkest tissue and its median, some much and some not at all, from head to foot."""
+    tissue = patch[patch > air + 0.1]
+    if not discs.any() or not len(tissue):
+        return patch
+    edges = functional.avg_pool3d(discs.float()[None, None], (1, 3, 3), 1, (0, 1, 1))[0, 0]
+    knots = torch.from_numpy(np.clip(rng.uniform(-0.6, 1.0, max(3, patch.shape[2] // 30)), 0, 0.9).astype(np.float32))
+    strength = functional.interpolate(knots[None, None], size=patch.shape[2], mode="linear", align_corners=True)[0, 0]
+    dark, median = np.quantile(tissue[:: max(1, len(tissue) // 20_000)].numpy(), (0.05, 0.5))
+    tone = float(dark + rng.uniform() * (median - dark))
+    return torch.lerp(patch, torch.full_like(patch, tone), edges * strength)
 
 
 def _cut_field_of_view(patch: Tensor, mask: Tensor, air: float, rng: np.random.Generator) -> None:

@@ -125,4 +125,6 @@ def _patch(example: Example, choice: PatchChoice, recipe: Recipe, rng: np.random
     centre = np.clip(centre, (size - 1) / 2 - room, (size - 1) / 2 + room)
     offsets_mm = bent_grid(choice.shape, recipe.spec.spacing_mm, recipe.augmentation, rng)
     voxels = offsets_mm / torch.tensor(example.grid.spacing_mm) + torch.from_numpy(centre.astype(np.float32))
-    return sample_patch(example.image.float(), example.allowed, voxels, recipe.augmentation, rng)
+    classes = recipe.spec.classes
+    disc = 1 << classes.index("disc") if "disc" in classes else 0
+    return sample_patch(example.image.float(), example.allowed, voxels, recipe.augmentation, rng, disc)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional
 
-from cascade.training.augmentation import tone_curve
+from cascade.training.augmentation import fade, stretch_mm, tone_curve
 
 
 @given(st.integers(0, 10_000))
@@ -32,3 +35,46 @@ def test_reversed_are_all_of_it_all_but_air_or_the_bright_end() -> None:
     bright_end = [curve for curve in curves if curve[0] == 0 and curve[1] < curve[2]]
     assert min(map(len, (all_of_it, all_but_air, bright_end))) > 5
     assert len(all_of_it) + len(all_but_air) + len(bright_end) == len(curves)
+
+
+@given(st.integers(0, 10_000))
+def test_stretching_keeps_the_order_of_heights_and_halves_or_doubles_nothing(seed: int) -> None:
+    height_mm = torch.arange(-60, 60, 0.5)
+    moved = height_mm + stretch_mm(height_mm, np.random.default_rng(seed))
+    scale = torch.diff(moved) / 0.5
+    assert scale.min() > 0.49
+    assert scale.max() < 1.51
+
+
+def _scan_with_discs() -> tuple[Tensor, Tensor]:
+    patch = torch.full((8, 24, 120), 1.0) + torch.linspace(0, 0.1, 120)
+    discs = torch.zeros(patch.shape, dtype=torch.bool)
+    for z in range(10, 120, 20):
+        discs[1:-1, 4:-4, z : z + 6] = True
+    patch[discs] = 2.0
+    patch[:, :2] = 0.0
+    return patch, discs
+
+
+@given(st.integers(0, 10_000))
+def test_a_faded_disc_is_no_brighter_and_nothing_else_changes(seed: int) -> None:
+    patch, discs = _scan_with_discs()
+    faded = fade(patch, discs, 0.0, np.random.default_rng(seed))
+    assert (faded[discs] <= patch[discs]).all()
+    away = functional.max_pool3d(discs.float()[None], (1, 3, 3), 1, (0, 1, 1))[0] == 0
+    assert torch.equal(faded[away], patch[away])
+
+
+def test_discs_of_one_scan_fade_by_different_amounts() -> None:
+    patch, discs = _scan_with_discs()
+    lost = []
+    for seed in range(20):
+        difference = patch - fade(patch, discs, 0.0, np.random.default_rng(seed))
+        lost.append([float(difference[4, 12, z + 3]) for z in range(10, 120, 20)])
+    assert np.mean([max(row) - min(row) > 0.2 for row in lost]) > 0.5
+    assert min(min(row) for row in lost) < 0.01
+
+
+def test_without_discs_in_the_patch_nothing_fades() -> None:
+    patch, discs = _scan_with_discs()
+    assert fade(patch, torch.zeros_like(discs), 0.0, np.random.default_rng(0)) is patch

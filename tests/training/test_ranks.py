@@ -19,6 +19,7 @@ from cascade.training import loop
 from cascade.training.examples import draw_batch, prepare_examples
 from cascade.training.loop import Run, train
 from cascade.training.loss import partial_label_loss
+from cascade.training.precision import computes_bfloat16
 from cascade.training.ranks import joined, mean_over_ranks, rank, rank_zero_says
 from tests.training.test_loop import RECIPE, SPEC, cases_folder, examples, log, target, weights
 
@@ -78,10 +79,11 @@ def test_a_run_that_rank_0_stopped_is_resumed_as_if_nothing_had_happened(out: Pa
 
 def test_the_loss_is_the_mean_over_both_ranks_batches(out: Path, examples: list) -> None:  # type: ignore[type-arg]
     network = Run.start(STEPS, "cpu").network
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_bfloat16("cpu")):
         losses = [partial_label_loss(network(images), allowed) for images, allowed in (draw_batch(examples, STEPS, 0, r) for r in (0, 1))]
-    assert log(out / "whole")[0][1] == pytest.approx(float(sum(losses) / 2), abs=2e-5)
-    assert abs(float(losses[0] - losses[1])) > 1e-4
+    mean, apart = sum(losses) / 2, abs(losses[0] - losses[1])
+    assert abs(log(out / "whole")[0][1] - mean) < 0.05 * apart
+    assert apart > 1e-4
 
 
 def test_no_thread_of_the_group_outlives_it_and_dies_with_the_interpreter(out: Path) -> None:
