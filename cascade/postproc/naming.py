@@ -54,8 +54,9 @@ _NOT_LAST_ABOVE_SACRUM, _NOT_LAST_WITH_ROOM, _NOT_L5_BY_DEFAULT = 14.0, 5.0, 0.7
 _SURPRISING_DISC, SMALL_DISC = 3.0, 0.25
 #: Cost of a presacral body that may be a part of S1: none up to half of `HALF_SACRAL`, this much more for each `HALF_SACRAL` beyond
 #: that, and its limit, which is lower for a body that the end of the field of view cuts, as stage 2 sees too little of it; and of
-#: something at the lower end that is no presacral body, although the sacrum is seen, and not in it.
-_SACRAL, _SACRAL_LIMIT, _SACRAL_LIMIT_AT_BORDER, _NOT_SACRAL = 20.0, 14.0, 6.0, 6.0
+#: something at the lower end that is no presacral body, although the sacrum is seen, and not in it: twice that between two discs, and
+#: less the likelier the sacrum is in it, down to none at `HALF_SACRAL`.
+_SACRAL, _SACRAL_LIMIT, _SACRAL_LIMIT_AT_BORDER, _NOT_SACRAL = 20.0, 20.0, 6.0, 6.0
 #: Cost of a body that is none: that this is rare, the more so the larger it is beside the others; and, if no shape
 #: model says so, that its place is not that of the next level.
 _GHOST, _LARGE_GHOST, _GHOST_WITHOUT_MODEL = 2.0, 6.0, 10.0
@@ -269,8 +270,13 @@ def _sacral_cost(chain: Chain, names: Sequence[str | None], stop: int) -> float:
             limit = _SACRAL_LIMIT_AT_BORDER if link.body and link.body.touches_border else _SACRAL_LIMIT
             cost += min(_SACRAL * max(0.0, beyond), limit)
         elif link.body and chain.sacrum and (name == SACRUM or i >= stop):
-            cost += _NOT_SACRAL * (beyond < 0)
+            cost += _NOT_SACRAL * min(1.0, max(0.0, 1 - 2 * beyond)) * (2 if _is_between_discs(chain, i) else 1)
     return cost
+
+
+def _is_between_discs(chain: Chain, index: int) -> bool:
+    above = chain.links[index - 1].disc if index else chain.disc_above
+    return above is not None and chain.links[index].disc is not None
 
 
 def _has_small_disc_below(chain: Chain, index: int) -> bool:

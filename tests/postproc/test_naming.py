@@ -82,11 +82,23 @@ class TestChoice:
         assert naming.names[-1] in (None, "sacrum")
 
     def test_without_a_trace_of_the_sacrum_the_last_body_is_more_surely_l5(self) -> None:
-        sure, less_sure = (named(with_sacral_end(share), ROOM) for share in (0.0, 0.021))
+        sure, less_sure = (named(with_sacral_end(share), ROOM) for share in (0.0, 0.024))
         assert sure.names == less_sure.names == ("T12", "L1", "L2", "L3", "L4", "L5")
         assert less_sure.second_best[-1] == "sacrum"
         assert sure.second_best[-1] == "L5"
         assert sure.margin > less_sure.margin
+
+    @given(st.floats(0, 0.1))
+    def test_a_trace_more_of_the_sacrum_never_turns_the_names_at_once(self, share: float) -> None:
+        less, more = (named(with_sacral_end(at), ROOM) for at in (share, share + 1e-4))
+        assert less.names != more.names or abs(less.margin - more.margin) < 0.2
+
+    def test_a_body_between_two_discs_is_the_more_surely_a_vertebra(self) -> None:
+        chain = with_sacral_end(0.02)
+        *others, last = chain.links
+        without = dataclasses.replace(chain, links=(*others, Link(last.body, None)))
+        assert named(chain, ROOM).names == named(without, ROOM).names
+        assert named(chain, ROOM).margin > named(without, ROOM).margin + 3
 
     def test_of_a_body_that_the_field_of_view_cuts_the_network_is_less_sure(self) -> None:
         whole, cut = (named(with_sacral_end(0.08, sacrum=False, touches_border=at_end), NO_ROOM) for at_end in (False, True))
