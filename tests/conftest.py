@@ -29,7 +29,7 @@ def data_folder(request: pytest.FixtureRequest) -> Path:
     """The folder of real scans; the test is skipped where there is none."""
     given = request.config.getoption("--data") or os.environ.get("CASCADE_DATA")
     if not given:
-        pytest.skip("needs real scans: --data DIR or CASCADE_DATA")
+        pytest.skip("needs real scans: --data=DIR or CASCADE_DATA")
     folder = Path(given)
     if not (folder / "cases.tsv").is_file():
         pytest.skip(f"no cases.tsv in {folder}")
