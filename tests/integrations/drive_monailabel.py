@@ -38,7 +38,7 @@ def main(url: str, job_file: str, out: str) -> None:
     answers["train_start"] = client.train_start("spine", job["training"])
     while client.train_status(check_if_running=True):
         time.sleep(2)
-    while (status := client.train_status()).get("status") == "RUNNING":  # its process has ended; that is noted a moment later
+    while (status := client.train_status()).get("status") in ("SUBMITTED", "RUNNING"):  # begins, and is noted as ended, a moment later
         time.sleep(0.5)
     answers["train"] = status
     answers["info_after"] = client.info()
