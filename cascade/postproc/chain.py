@@ -24,8 +24,8 @@ LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
 #: What lies further than this above or below the sacrum is no part of it, in mm: rudimentary S1/S2 discs are thinner.
 SACRAL_GAP_MM = 10.0
 #: A body in which the sacrum is likelier than in the others by more than this is the part of S1 that was taken for one: in true ones
-#: it is by 0.00 to 0.017, in such parts by 0.04 to 0.13 (five networks, 96 scans each). A piece at the end of the field of view that
-#: is smaller than this share of the others says neither: a sliver of L5 looks like one of S1.
+#: it is by 0.00 to 0.017, in such parts by 0.04 to 0.13 (five networks, 96 scans each; in one scan a sixth saw 0.008). A piece at
+#: the end of the field of view that is smaller than this share of the others says neither: a sliver of L5 looks like one of S1.
 HALF_SACRAL, SLIVER = 0.03, 0.5
 
 

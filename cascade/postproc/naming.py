@@ -275,6 +275,7 @@ def _sacral_cost(chain: Chain, names: Sequence[str | None], stop: int) -> float:
 
 
 def _is_between_discs(chain: Chain, index: int) -> bool:
+    """Whether a disc was found above and below this link's body, as of a vertebra."""
     above = chain.links[index - 1].disc if index else chain.disc_above
     return above is not None and chain.links[index].disc is not None
 

@@ -9,7 +9,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from cascade.training.augmentation import fade, stretch_mm, tone_curve
+from cascade.training.augmentation import Augmentation, bent_grid, fade, sample_patch, stretch_mm, tone_curve
+
+#: Nothing varies but the discs' signal.
+ONLY_FADING = Augmentation(
+    fade_probability=1,
+    cut_probability=0,
+    tone_probability=0,
+    invert_probability=0,
+    bias_probability=0,
+    slice_probability=0,
+    blur_probability=0,
+    noise_probability=0,
+    ghost_probability=0,
+    void_probability=0,
+)
 
 
 @given(st.integers(0, 10_000))
@@ -78,3 +92,23 @@ def test_discs_of_one_scan_fade_by_different_amounts() -> None:
 def test_without_discs_in_the_patch_nothing_fades() -> None:
     patch, discs = _scan_with_discs()
     assert fade(patch, torch.zeros_like(discs), 0.0, np.random.default_rng(0)) is patch
+
+
+def test_a_recipe_may_stretch_every_patch_along_the_scan_and_only_there() -> None:
+    never, always = (
+        bent_grid((4, 8, 64), (2.0, 0.8, 0.8), Augmentation(stretch_probability=share), np.random.default_rng(1)) for share in (0.0, 1.0)
+    )
+    assert torch.equal(never[..., :2], always[..., :2])
+    assert (never[..., 2] - always[..., 2]).abs().max() > 0.1
+
+
+def test_a_recipe_may_fade_the_discs_of_every_patch_but_only_where_discs_are_a_class() -> None:
+    patch, discs = _scan_with_discs()
+    allowed = torch.where(discs, 4, 1).to(torch.uint8)
+    voxels = torch.stack(torch.meshgrid(*(torch.arange(float(n)) for n in patch.shape), indexing="ij"), dim=-1)
+    lost = {}
+    for disc in (0, 4):
+        sampled, mask = sample_patch(patch, allowed, voxels, ONLY_FADING, np.random.default_rng(1), disc)
+        away = (mask == 1) & (patch > 0.5)
+        lost[disc] = float((sampled[0][away].mean() - sampled[0][discs].mean()) / (sampled[0][away].mean() - sampled.min()))
+    assert lost[4] > lost[0] + 0.05
