@@ -38,13 +38,13 @@ from cascade.training.stages import STAGES
 
 #: About half the voxels a step of the shipped recipe, fewer steps, and no self-training.
 PATCHES = (PatchChoice((16, 128, 128), 2), PatchChoice((32, 96, 96), 2), PatchChoice((48, 128, 128), 1))
-SHARED = {"steps": 1500, "learning_rate": 2e-3, "seed": 11, "patches": PATCHES}
+SHARED = {"steps": 1000, "learning_rate": 2e-3, "seed": 11, "patches": PATCHES}
 LEGS = (
-    {"steps": 1000, "learning_rate": 1.5e-3, "seed": 12, "patches": PATCHES},
-    {"steps": 2000, "learning_rate": 1e-3, "seed": 13, "patches": PATCHES},
+    {"steps": 2000, "learning_rate": 1.5e-3, "seed": 12, "patches": PATCHES},
+    {"steps": 3500, "learning_rate": 1.2e-3, "seed": 13, "patches": PATCHES},
 )
 #: Factors on the odds at the end, chosen on scans of the training.
-ODDS = {"disc": 0.6}
+ODDS = {"disc": 0.45}
 
 
 def main() -> None:
