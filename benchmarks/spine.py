@@ -27,10 +27,10 @@ from tqdm import tqdm
 from cascade import LabelMap, NoSpineError, Volume
 from cascade.cases import Case, read_cases
 from cascade.checkpoints import Checkpoint, load_checkpoint
-from cascade.labels import BODIES, CANAL
+from cascade.labels import BODIES
 from cascade.metrics import dice
 from cascade.stage1_spine.locate import COLUMN_PROBABILITY, Spine, locate
-from cascade.stage1_spine.train import column
+from cascade.stage1_spine.train import bodies_and_discs, column
 from cascade.stage2_levels.classify import MARGIN_MM
 from cascade.training.spineless import spineless_examples
 from cascade.volume import Grid, resample_array
@@ -75,7 +75,7 @@ def judge(case: Case, stage1: Checkpoint) -> Found:
         spine = locate(scan, stage1)
     except NoSpineError:
         return Found(0.0, 0.0, np.inf)
-    bone = (labels.data > 0) & ~labels[CANAL] if CANAL in labels.scheme else labels.data > 0
+    bone = bodies_and_discs(labels)
     has_bodies = not set(BODIES).isdisjoint(labels.structures)
     return Found(*(agreement(spine, labels, bone) if has_bodies else (np.nan, np.nan)), beyond(spine, bone, labels.grid))
 

@@ -45,12 +45,17 @@ def column(labels: LabelMap) -> NDArray[np.bool_]:
     -------
     array of bool, shape = labels.grid.shape
     """
-    bone = (labels.data > 0) if CANAL not in labels.scheme else (labels.data > 0) & ~labels[CANAL]
+    bone = bodies_and_discs(labels)
     fine = _padded(labels.grid.with_spacing([min(s, _FINE_MM) for s in labels.grid.spacing_mm]), CLOSING_MM)
     dense = resample_array(bone.astype(np.float32), labels.grid, fine, order=1) > 0.5
     grown = ndimage.distance_transform_edt(~dense, sampling=fine.spacing_mm) <= CLOSING_MM
     closed = ndimage.distance_transform_edt(grown, sampling=fine.spacing_mm) > CLOSING_MM
     return np.asarray((resample_array(closed.astype(np.float32), fine, labels.grid, order=1) > 0.5) | bone)
+
+
+def bodies_and_discs(labels: LabelMap) -> NDArray[np.bool_]:
+    """All that is labelled but the canal: bool, shape = labels.grid.shape."""
+    return (labels.data > 0) if CANAL not in labels.scheme else (labels.data > 0) & ~labels[CANAL]
 
 
 def _padded(grid: Grid, margin_mm: float) -> Grid:
