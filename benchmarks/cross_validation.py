@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--judged", nargs="+", metavar="DATASET", default=["chu", "zukic", "menezes"])
-    parser.add_argument("--folds", type=int, default=2)
+    parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--fold", type=int, help="only this one, counted from 0")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--compile", action="store_true")

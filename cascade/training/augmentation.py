@@ -29,6 +29,8 @@ class Augmentation:
         How often levels are pulled apart and pressed together along the scan, so that discs and bodies change their heights.
     fade_probability : float
         How often discs lose signal, each as much as it happens to, as they do when they degenerate.
+    slip_probability : float
+        How often what lies above a level slips forward or back, and sinks into it, as with a slipped vertebra or a collapsed disc.
     cut_probability, tone_probability, invert_probability, bias_probability, slice_probability, blur_probability,
     noise_probability, ghost_probability, void_probability : float
         How often a patch gets a cut field of view, another contrast, one that reverses what is bright and what is dark, a bias
@@ -43,6 +45,7 @@ class Augmentation:
     bend_mm: float = 8.0
     stretch_probability: float = 0.0
     fade_probability: float = 0.0
+    slip_probability: float = 0.0
     cut_probability: float = 0.25
     tone_probability: float = 0.5
     invert_probability: float = 0.08
@@ -71,6 +74,9 @@ def bent_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float
             moved[..., axis] += rng.uniform(0, how.bend_mm) * wave
     if rng.random() < how.stretch_probability:
         moved[..., 2] += stretch_mm(offsets[..., 2], rng)
+    if rng.random() < how.slip_probability:
+        for _ in range(int(rng.integers(1, 3))):
+            moved += slip_mm(offsets, rng)
     return moved
 
 
@@ -79,6 +85,16 @@ def stretch_mm(height_mm: Tensor, rng: np.random.Generator) -> Tensor:
     length_mm = rng.uniform(25, 70)
     amplitude_mm = rng.uniform(0, 0.5) * length_mm / (2 * math.pi)
     return amplitude_mm * torch.sin(2 * math.pi * height_mm / length_mm + rng.uniform(0, 2 * math.pi))
+
+
+def slip_mm(offsets_mm: Tensor, rng: np.random.Generator) -> Tensor:
+    """Across a tilted plane at a random height, how far a voxel moves: not below it, up to 8 mm forward or back and down above it."""
+    slope = math.tan(math.radians(rng.uniform(-30, 30)))
+    reach_mm = 0.8 * float(offsets_mm[..., 2].max())
+    above_mm = offsets_mm[..., 2] + slope * offsets_mm[..., 1] - rng.uniform(-reach_mm, reach_mm)
+    share = torch.sigmoid(above_mm / rng.uniform(1.5, 3.5))
+    shift_mm = torch.tensor([0.0, rng.uniform(-8, 8), rng.uniform(0, 8)], dtype=torch.float32)
+    return share[..., None] * shift_mm
 
 
 def sample_patch(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from cascade.training.augmentation import Augmentation, bent_grid, fade, sample_patch, stretch_mm, tone_curve
+from cascade.training.augmentation import Augmentation, bent_grid, fade, sample_patch, slip_mm, stretch_mm, tone_curve
 
 #: Nothing varies but the discs' signal.
 ONLY_FADING = Augmentation(
@@ -58,6 +58,20 @@ def test_stretching_keeps_the_order_of_heights_and_halves_or_doubles_nothing(see
     scale = torch.diff(moved) / 0.5
     assert scale.min() > 0.49
     assert scale.max() < 1.51
+
+
+@given(st.integers(0, 10_000))
+def test_a_slip_leaves_what_is_far_below_and_folds_nothing(seed: int) -> None:
+    axes = torch.meshgrid(torch.zeros(1), torch.arange(-40, 40, 0.5), torch.arange(-60, 200, 0.5), indexing="ij")
+    offsets_mm = torch.stack(axes, dim=-1)
+    shift_mm = slip_mm(offsets_mm, np.random.default_rng(seed))
+    moved = offsets_mm + shift_mm
+    assert (torch.diff(moved[..., 1], dim=1) > 0).all()
+    assert (torch.diff(moved[..., 2], dim=2) > 0).all()
+    assert shift_mm.abs().max() <= 8
+    way = shift_mm.norm(dim=-1)[0]
+    assert (torch.diff(way, dim=1) >= -1e-5).all()
+    assert (shift_mm[..., 0] == 0).all()
 
 
 def _scan_with_discs() -> tuple[Tensor, Tensor]:
