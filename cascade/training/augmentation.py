@@ -30,7 +30,7 @@ class Augmentation:
     fade_probability : float
         How often discs lose signal, each as much as it happens to, as they do when they degenerate.
     slip_probability : float
-        How often what lies above a level slips forward or back, and sinks into it, as with a slipped vertebra or a collapsed disc.
+        How often what lies above a plane, at any height, slips forward or back and sinks, as above a slipped vertebra or a collapsed disc.
     cut_probability, tone_probability, invert_probability, bias_probability, slice_probability, blur_probability,
     noise_probability, ghost_probability, void_probability : float
         How often a patch gets a cut field of view, another contrast, one that reverses what is bright and what is dark, a bias

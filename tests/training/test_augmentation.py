@@ -61,7 +61,7 @@ def test_stretching_keeps_the_order_of_heights_and_halves_or_doubles_nothing(see
 
 
 @given(st.integers(0, 10_000))
-def test_a_slip_leaves_what_is_far_below_and_folds_nothing(seed: int) -> None:
+def test_a_slip_moves_what_is_higher_no_less_and_folds_nothing(seed: int) -> None:
     axes = torch.meshgrid(torch.zeros(1), torch.arange(-40, 40, 0.5), torch.arange(-60, 200, 0.5), indexing="ij")
     offsets_mm = torch.stack(axes, dim=-1)
     shift_mm = slip_mm(offsets_mm, np.random.default_rng(seed))
