@@ -36,12 +36,13 @@ from cascade.training.mean import write_mean
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.training.stages import STAGES
 
-#: About half the voxels a step of the shipped recipe, fewer steps, and no self-training.
+#: About half the voxels a step of the shipped recipe, fewer steps, and no self-training; in the end all data sets are drawn equally often.
 PATCHES = (PatchChoice((16, 128, 128), 2), PatchChoice((32, 96, 96), 2), PatchChoice((48, 128, 128), 1))
 SHARED = {"steps": 1000, "learning_rate": 2e-3, "seed": 11, "patches": PATCHES}
 LEGS = (
     {"steps": 2000, "learning_rate": 1.5e-3, "seed": 12, "patches": PATCHES},
-    {"steps": 3500, "learning_rate": 1.2e-3, "seed": 13, "patches": PATCHES},
+    {"steps": 3500, "learning_rate": 1.2e-3, "seed": 13, "patches": PATCHES, "balance": 1.0},
+    {"steps": 3000, "learning_rate": 1e-3, "seed": 14, "patches": PATCHES, "balance": 1.0},
 )
 #: Factors on the odds at the end, chosen on scans of the training.
 ODDS = {"disc": 0.45}

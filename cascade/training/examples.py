@@ -91,8 +91,8 @@ def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
 def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
     """Draw the patches of one step; the same step of the same recipe is always the same batch.
 
-    Where several ranks train together, each draws other patches of the same size. A data set is drawn in proportion to the
-    square root of its number of cases, so that small ones count.
+    Where several ranks train together, each draws other patches of the same size. How often the cases of a small
+    data set are drawn is the recipe's `balance`.
 
     Returns
     -------
@@ -103,15 +103,15 @@ def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int, rank: int
     choice = recipe.patches[rng.integers(len(recipe.patches))]
     if rank:
         rng = np.random.default_rng((recipe.seed, step, rank))
-    chosen = rng.choice(len(examples), choice.batch, p=_probabilities(examples))
+    chosen = rng.choice(len(examples), choice.batch, p=_probabilities(examples, recipe.balance))
     pairs = [_patch(examples[i], choice, recipe, rng) for i in chosen]
     images, masks = zip(*pairs, strict=True)
     return torch.stack(images), torch.stack(masks)
 
 
-def _probabilities(examples: Sequence[Example]) -> NDArray[np.float64]:
+def _probabilities(examples: Sequence[Example], balance: float) -> NDArray[np.float64]:
     names = [example.case.dataset for example in examples]
-    weights = np.array([names.count(name) ** -0.5 for name in names])
+    weights = np.array([names.count(name) ** -balance for name in names])
     shares: NDArray[np.float64] = weights / weights.sum()
     return shares
 

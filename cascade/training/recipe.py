@@ -41,6 +41,9 @@ class Recipe:
         Decay of the moving average of the weights; the average is what is shipped.
     jitter_mm : float
         How far a patch's centre strays from a labelled voxel.
+    balance : float
+        How evenly data sets are drawn: a case of one with n cases in proportion to n to the power of -balance. With 0 all cases are
+        drawn equally often, with 1 all data sets.
     seed : int
     compiled : bool
         Compile the network (minutes once for each patch shape, then each step is about a fifth faster). It changes how a step is
@@ -59,6 +62,7 @@ class Recipe:
     weight_decay: float = 1e-4
     ema: float = 0.998
     jitter_mm: float = 30.0
+    balance: float = 0.5
     seed: int = 1
     compiled: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -113,6 +117,7 @@ def _check(recipe: Recipe) -> None:
         ("weight_decay", 0 <= recipe.weight_decay <= 1, "0 to 1"),
         ("ema", 0 <= recipe.ema < 1, "0 to below 1"),
         ("jitter_mm", 0 <= recipe.jitter_mm <= 1000, "0 to 1000"),
+        ("balance", 0 <= recipe.balance <= 1, "0 to 1"),
         ("seed", 0 <= recipe.seed < 2**32, "0 to below 2^32"),
         ("spineless", 0 <= recipe.spineless <= 1000, "0 to 1000"),
         ("augmentation", all(0 <= p <= 1 for n, p in how.items() if n.endswith("_probability")), "probabilities from 0 to 1"),

@@ -88,6 +88,21 @@ class TestBatches:
             assert first[0].shape == other[0].shape
             assert not torch.equal(first[0], other[0])
 
+    @pytest.mark.parametrize(("balance", "expected"), [(0.0, 1 / 9), (0.5, 1 / (1 + 8**0.5)), (1.0, 1 / 2)])
+    def test_balance_sets_how_often_a_data_set_of_one_case_is_drawn_beside_one_of_eight(
+        self, examples: list[Example], balance: float, expected: float
+    ) -> None:
+        large, small = (
+            dataclasses.replace(
+                examples[0], case=dataclasses.replace(examples[0].case, dataset=name), allowed=torch.full_like(examples[0].allowed, bit)
+            )
+            for name, bit in (("large", 2), ("small", 4))
+        )
+        recipe = dataclasses.replace(RECIPE, patches=(PatchChoice((8, 16, 16), 8),), augmentation=STILL, balance=balance)
+        drawn = torch.cat([draw_batch([small] + 8 * [large], recipe, step)[1] for step in range(50)])
+        shown = (drawn == 4).flatten(1).any(1).float().mean()
+        assert abs(shown - expected) < 0.06
+
     def test_batches_have_the_recipes_shapes_and_finite_values(self, examples: list[Example]) -> None:
         shapes = set()
         for step in range(12):
