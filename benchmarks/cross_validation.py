@@ -43,6 +43,7 @@ LEGS = (
     {"steps": 2000, "learning_rate": 1.5e-3, "seed": 12, "patches": PATCHES},
     {"steps": 3500, "learning_rate": 1.2e-3, "seed": 13, "patches": PATCHES, "balance": 1.0},
     {"steps": 3000, "learning_rate": 1e-3, "seed": 14, "patches": PATCHES, "balance": 1.0},
+    {"steps": 5000, "learning_rate": 1e-3, "seed": 15, "patches": PATCHES, "balance": 1.0},
 )
 #: Factors on the odds at the end, chosen on scans of the training.
 ODDS = {"disc": 0.45}
