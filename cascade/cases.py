@@ -26,7 +26,10 @@ class Case:
     ----------
     dataset, name, patient, split : str
     image, labels : Path
+        There may be no labels where there are points.
     scheme : LabelScheme
+    points : Path, optional
+        Named points, as an image or a table (see `cascade.training.points`).
     """
 
     dataset: str
@@ -36,9 +39,15 @@ class Case:
     image: Path
     labels: Path
     scheme: LabelScheme
+    points: Path | None = None
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether voxels are labelled; else only points are known."""
+        return self.points is None or self.labels.is_file()
 
     def load(self) -> tuple[Volume, LabelMap]:
-        """Read the scan and its labels.
+        """Read the scan and its labels; none are all background where only points are known.
 
         Raises
         ------
@@ -46,6 +55,8 @@ class Case:
             A file cannot be used, or the two are not on the same grid.
         """
         volume, _ = read_image(self.image)
+        if not self.has_labels:
+            return volume, LabelMap(np.zeros(volume.grid.shape, label_dtype(self.scheme)), volume.grid, self.scheme)
         labels = self.load_labels()
         if not labels.grid.matches(volume.grid, tol_mm=GRID_TOLERANCE_MM):
             raise InputError(f"{self.labels}: expected the grid of {self.image.name}; shape or affine differ")
@@ -109,7 +120,7 @@ def read_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
     """
     cases = list_cases(source, split, scheme)
     for case in cases:
-        for path in (case.image, case.labels):
+        for path in (case.image, case.labels) if case.has_labels else (case.image,):
             if not path.is_file():
                 raise InputError(f"{path}: expected this file for case {case.name!r} of {source}; there is none")
     return cases
@@ -121,8 +132,10 @@ def list_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
     Parameters
     ----------
     source : Path
-        A table with the columns ``dataset`` and ``case`` and, if present, ``patient``, ``split`` and ``scheme``; the files are
-        ``<dataset>/<case>_image.nii.gz`` and ``_labels.nii.gz`` beside it, or the same without the data set's folder.
+        A table with the column ``case`` and, if present, ``dataset`` (else the folder's name), ``patient``, ``split`` and ``scheme``;
+        the files are ``<dataset>/<case>_image.nii.gz`` and ``_labels.nii.gz`` beside it, or the same without the data set's folder.
+        ``<case>_points.nii.gz`` or ``.tsv`` holds named points, beside labels or instead of them. A row that has neither, of a
+        table in which others have points, is left out.
     split : str, optional
         Keep only this split. A case without a split belongs to every one.
     scheme : str
@@ -138,6 +151,8 @@ def list_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
         cases = [_case_of_row(row, table, scheme) for row in _rows(table)]
     else:
         cases = [_case_of_image(image, scheme) for image in sorted(source.rglob("*_image.nii*"))]
+    if any(case.points for case in cases):
+        cases = [case for case in cases if case.points or case.labels.is_file()]
     cases = [case for case in cases if split in (None, case.split) or not case.split]
     if not cases:
         wanted = f" of split {split!r}" if split else ""
@@ -151,9 +166,10 @@ def _rows(table: Path) -> list[dict[str, str]]:
             rows = list(csv.DictReader(stream, delimiter="\t", restval=""))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: expected tab-separated text in UTF-8; it cannot be read ({error}); save it again") from error
-    if rows and not {"dataset", "case"} <= set(rows[0]):
-        raise InputError(f"{table}: expected tab-separated columns 'dataset' and 'case'; found {', '.join(map(str, rows[0]))}")
+    if rows and "case" not in rows[0]:
+        raise InputError(f"{table}: expected tab-separated columns 'case' and perhaps 'dataset'; found {', '.join(map(str, rows[0]))}")
     for number, row in enumerate(rows, start=1):
+        row.setdefault("dataset", table.resolve().parent.name)
         if not row["case"] or not (_is_below(row["case"]) and _is_below(row["dataset"])):
             raise InputError(f"{table}: expected names of a data set and a case below the table's folder in row {number}; found others")
     return rows
@@ -178,13 +194,19 @@ def _case_of_row(row: dict[str, str], table: Path, scheme: str) -> Case:
         _existing(folder, f"{name}_image"),
         _existing(folder, f"{name}_labels"),
         get_scheme(row.get("scheme") or scheme),
+        _points(folder, name),
     )
 
 
 def _case_of_image(image: Path, scheme: str) -> Case:
     name = image.name.split("_image.nii")[0]
     labels = _existing(image.parent, f"{name}_labels")
-    return Case(image.parent.name, name, name, "", image, labels, get_scheme(scheme))
+    return Case(image.parent.name, name, name, "", image, labels, get_scheme(scheme), _points(image.parent, name))
+
+
+def _points(folder: Path, name: str) -> Path | None:
+    candidates = [folder / f"{name}_points{suffix}" for suffix in (*SUFFIXES, ".tsv")]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _existing(folder: Path, stem: str) -> Path:

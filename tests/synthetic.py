@@ -21,6 +21,7 @@ from cascade.stage2_levels.train import CLASSES
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
 BACKGROUND, BODY, DISC, SACRAL = range(4)
+_WITHOUT_CANAL = CLASSES[:4]
 
 
 # ---------------------------------------------------------------------------------------------- probability maps
@@ -221,10 +222,10 @@ def save_oracles(folder: Path, scan: Volume | None = None, *, blind: bool = Fals
     scale = {name: (code - tissue.mean()) / tissue.std() for name, code in _CODES.items()}
     step = 110.0 / tissue.std()
     spec1 = tiny_spec("stage1_spine", ("background", "column"), (4.0, 2.0, 2.0))
-    spec2 = tiny_spec("stage2_levels", CLASSES, (2.0, 1.0, 1.0))
+    spec2 = tiny_spec("stage2_levels", _WITHOUT_CANAL, (2.0, 1.0, 1.0))
     column = [(scale["body"] - 0.5 * step, 60.0), (scale["body"] + 0.1 * step, -60.0)]
     save_checkpoint(_network(spec1, {} if blind else {1: (column, -18.0)}), spec1, folder)
-    tents = {i: (_tent(scale[name], 0.42 * step), -10.0) for i, name in enumerate(CLASSES) if i}
+    tents = {i: (_tent(scale[name], 0.42 * step), -10.0) for i, name in enumerate(_WITHOUT_CANAL) if i}
     save_checkpoint(_network(spec2, {} if blind else tents), spec2, folder)
 
 

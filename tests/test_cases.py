@@ -84,8 +84,43 @@ def test_a_split_that_nothing_belongs_to_is_refused(table: Path) -> None:
 
 def test_a_table_without_the_columns_is_refused(table: Path) -> None:
     table.write_text("name,case\none,a\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"cases.tsv: expected tab-separated columns 'dataset' and 'case'; found name,case"):
+    with pytest.raises(InputError, match=r"cases.tsv: expected tab-separated columns 'case' and perhaps 'dataset'; found name,case"):
         read_cases(table)
+
+
+def test_a_table_of_one_data_set_need_not_name_it(tmp_path: Path) -> None:
+    pair(tmp_path / "mine", "a")
+    (tmp_path / "mine" / "cases.tsv").write_text("case\tpatient\na\tp1\n", encoding="utf-8")
+    (case,) = read_cases(tmp_path / "mine")
+    assert (case.dataset, case.name, case.patient) == ("mine", "a", "p1")
+
+
+class TestPoints:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """A labelled case, one of which only points are known, and one of which nothing is."""
+        pair(tmp_path, "labelled")
+        for name in ("pointed", "nothing"):
+            pair(tmp_path, name)
+            (tmp_path / f"{name}_labels.nii.gz").unlink()
+        (tmp_path / "pointed_points.tsv").write_text("name\tx_mm\ty_mm\tz_mm\nL4\t1\t2\t3\nL5\t1\t2\t0\n", encoding="utf-8")
+        (tmp_path / "cases.tsv").write_text("case\nlabelled\npointed\nnothing\n", encoding="utf-8")
+        return tmp_path
+
+    def test_points_may_stand_for_labels(self, folder: Path) -> None:
+        labelled, pointed = read_cases(folder)
+        assert (labelled.has_labels, labelled.points) == (True, None)
+        assert (pointed.has_labels, pointed.points) == (False, folder / "pointed_points.tsv")
+
+    def test_a_case_of_points_has_no_labelled_voxel(self, folder: Path) -> None:
+        volume, labels = read_cases(folder)[1].load()
+        assert labels.grid.matches(volume.grid)
+        assert labels.structures == ()
+
+    def test_where_nothing_is_known_of_any_case_the_labels_are_missing(self, folder: Path) -> None:
+        (folder / "pointed_points.tsv").unlink()
+        with pytest.raises(InputError, match=r"_labels.nii.gz: expected this file"):
+            read_cases(folder)
 
 
 @pytest.mark.parametrize("part", ["image", "labels"])

@@ -12,7 +12,7 @@ from torch import nn
 from cascade.bundle.weights import save_weights
 from cascade.cases import read_cases
 from cascade.checkpoints import StageSpec, load_checkpoint
-from cascade.training.examples import Example, prepare_examples
+from cascade.training.examples import Example, labelled_volumes, prepare_examples
 from cascade.training.loop import train
 from cascade.training.recipe import Recipe
 from cascade.training.stages import STAGES, TrainableStage
@@ -70,7 +70,7 @@ class Trainer:
     ) -> None:
         self.dataset, self.network, self.output_dir, self.resume = dataset, network, Path(output_dir), resume
         self.max_epochs, self.epoch_length = max_epochs, epoch_length
-        naming = stage_of(recipe.spec).naming(example.case.load_labels() for example in dataset)
+        naming = stage_of(recipe.spec).naming(labelled_volumes(dataset))
         spec = dataclasses.replace(recipe.spec, naming=naming)
         self.recipe = dataclasses.replace(recipe, spec=spec, steps=max_epochs * epoch_length)
 

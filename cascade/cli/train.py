@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("stage", choices=("stage1", "stage2"), help="stage1: one tag for the column; stage2: body, disc, sacrum")
     job = parser.add_mutually_exclusive_group(required=True)
-    job.add_argument("--data", type=Path, help="cases.tsv, its folder, or a folder of image and label pairs")
+    job.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="cases.tsv, its folder, or a folder of image and label pairs")
     job.add_argument("--mean", type=Path, nargs="+", metavar="DIR", help="no training: the mean of the weights in these folders")
     parser.add_argument(
         "--odds",
@@ -99,34 +99,35 @@ def _train(options: argparse.Namespace) -> int:
 
     from cascade.cases import read_cases
     from cascade.checkpoints import choose_device, load_checkpoint
-    from cascade.training.examples import prepare_examples
+    from cascade.training.examples import labelled_volumes, prepare_examples
     from cascade.training.loop import train
     from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
     from cascade.training.spineless import spineless_examples
     from cascade.training.stages import STAGES
+    from cascade.training.widen import widened
 
     if options.threads:
         torch.set_num_threads(options.threads)
     stage = STAGES[options.stage]
     overrides = {"steps": options.steps, "seed": options.seed, "learning_rate": options.learning_rate, "compiled": options.compile or None}
     recipe = Recipe.read(options.recipe or stage.recipe, **overrides)
-    cases = read_cases(options.data, options.split, options.scheme)
+    cases = [case for source in options.data for case in read_cases(source, options.split, options.scheme)]
     console.say(f"preparing {len(cases)} cases ...")
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)
     for problem in problems:
-        console.warn(options.data, "case-not-used", problem)
+        console.warn(options.data[0], "case-not-used", problem)
     for example in examples:
         for note in example.notes:
             console.warn(example.case.image, "not-finite", note)
     if options.teacher:
         console.say("asking the teacher what the labels leave open ...")
         examples = answer_open_questions(examples, load_checkpoint(recipe.spec.stage, options.teacher))
-    naming = stage.naming(example.case.load_labels() for example in examples)
+    naming = stage.naming(labelled_volumes(examples))
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     examples += spineless_examples(recipe.spec, recipe.spineless, recipe.seed)
-    init = load_checkpoint(recipe.spec.stage, options.init).network if options.init else None
+    init = widened(load_checkpoint(recipe.spec.stage, options.init), recipe.spec) if options.init else None
     with joined(choose_device(options.device)) as device, contextlib.closing(_Progress()) as progress:
         spec = train(
             examples,

@@ -9,6 +9,7 @@ from scipy import ndimage
 from cascade.errors import InputError
 from cascade.labels import CANAL
 from cascade.training.partial import spine_regions
+from cascade.training.points import NamedPoints
 from cascade.volume import Grid, LabelMap, resample_array
 
 #: Gaps between labelled bodies up to twice this wide are part of the column.
@@ -17,17 +18,19 @@ _FINE_MM = 1.5
 BACKGROUND, COLUMN = np.uint8(1), np.uint8(2)
 
 
-def target(labels: LabelMap) -> NDArray[np.uint8]:
+def target(labels: LabelMap, points: NamedPoints | None = None) -> NDArray[np.uint8]:
     """Bit masks of allowed classes (1 background, 2 column) for a labelled scan.
 
     Beyond the outermost labelled structures, and where a body between others is not labelled, the column goes on unlabelled:
-    there both classes are allowed.
+    there both classes are allowed. Points do not add to it.
 
     Raises
     ------
     InputError
-        No vertebral bodies are labelled: the column cannot be known from discs alone.
+        No vertebral bodies are labelled: the column cannot be known from discs or points alone.
     """
+    if points and not labels.structures:
+        raise InputError("expected labelled vertebral bodies; points alone do not show the column")
     regions = spine_regions(labels)
     if not regions.has_bodies:
         raise InputError("expected labelled vertebral bodies; discs alone do not show the column")

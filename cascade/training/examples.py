@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from cascade.checkpoints import StageSpec
 from cascade.errors import CascadeError, InputError
 from cascade.preprocess import detailed_input, finite
 from cascade.training.augmentation import bent_grid, sample_patch
+from cascade.training.points import NamedPoints, near_points, read_points
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import Grid, LabelMap
 
-#: Turns labels on the working grid into bit masks of allowed classes, same shape, uint8.
-Target = Callable[[LabelMap], NDArray[np.uint8]]
+#: Turns labels on the working grid, and named points if there are any, into bit masks of allowed classes, same shape, uint8.
+Target = Callable[..., NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Example:
     grid : Grid
         Of both.
     centres : (n, 3) array of int16
-        Voxels of labelled structures, around which patches are taken.
+        Voxels of labelled structures, or near the named points, around which patches are taken.
+    points : mapping of str to (3,) array
+        What is known of names beside the labels, in RAS+ mm.
     notes : tuple of str
         What was noticed, for the user.
     """
@@ -47,6 +50,12 @@ class Example:
     grid: Grid
     centres: NDArray[np.int16]
     notes: tuple[str, ...] = ()
+    points: NamedPoints = field(default_factory=dict)
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether the scan is a single slice, which is taken to go on unchanged as far as a patch reaches."""
+        return min(self.grid.shape) == 1
 
 
 def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> tuple[list[Example], list[str]]:
@@ -77,15 +86,27 @@ def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     scan, labels = case.load()
     scan, share = finite(scan)
     volume = detailed_input(scan, spec)
-    allowed = target(labels.reoriented(spec.axcodes).resampled(volume.grid))
-    certain = (allowed & (allowed - 1) == 0) & (allowed > 1)
-    centres = np.argwhere(certain)
+    points = read_points(case.points, case.scheme) if case.points else {}
+    on_grid = labels.reoriented(spec.axcodes).resampled(volume.grid)
+    allowed = _as_known(target(on_grid, points) if points else target(on_grid), len(spec.classes))
+    centres = np.argwhere((allowed & (allowed - 1) == 0) & (allowed > 1)) if case.has_labels else near_points(points, volume.grid)
     if not len(centres):
-        raise InputError("expected labelled structures; none is left at the working spacing")
+        raise InputError("expected labelled structures or points in the scan; none is left at the working spacing")
     keep = np.random.default_rng(0).permutation(len(centres))[:20_000]
     notes = (f"{share:.2%} of the voxels are NaN or infinite; they are taken as background",) if share else ()
     image = torch.from_numpy(volume.data).half()
-    return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notes)
+    return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notes, points)
+
+
+def labelled_volumes(examples: Sequence[Example]) -> Iterator[LabelMap]:
+    """The labels of those cases that have some and are more than a slice: what the shape of spines can be learned from."""
+    return (example.case.load_labels() for example in examples if example.case.has_labels and not example.is_slice)
+
+
+def _as_known(allowed: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
+    """Take for background what a network with fewer classes does not know."""
+    known = np.uint8((1 << classes) - 1)
+    return np.where(allowed > known, (allowed & known) | 1, allowed).astype(np.uint8)
 
 
 def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:

@@ -24,6 +24,10 @@ from cascade.volume import FloatArray, Grid, LabelMap, resample_array
 SPINE_RADIUS_MM = 35.0
 _EXTENSION_MM = 150.0
 _COARSE_MM = 4.0
+#: The canal runs behind the line: at least and at most this far from it, and no farther to the side.
+_CANAL_NEAR_MM, _CANAL_FAR_MM, _CANAL_ASIDE_MM = 5.0, 55.0, 30.0
+#: So far from where its labels end the canal is no longer known: they may end in the middle of it.
+_CANAL_END_MM = 6.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class SpineRegions:
         The labelled structures, cranial to caudal.
     no_body, no_disc : arrays of bool, or None
         Near the spine, around the place of bodies (discs) that are passed over: labelled are their neighbours, not they.
+    canal : array of bool, or None
+        Behind the spine, where the canal may run unlabelled.
     """
 
     along: NDArray[np.bool_]
@@ -46,6 +52,7 @@ class SpineRegions:
     structures: tuple[str, ...]
     no_body: NDArray[np.bool_] | None = None
     no_disc: NDArray[np.bool_] | None = None
+    canal: NDArray[np.bool_] | None = None
 
     @property
     def has_bodies(self) -> bool:
@@ -80,11 +87,11 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
     if len(structures) < 2:
         raise InputError(f"expected at least two labelled vertebrae or discs, found {structures or 'none'}")
     voxels_mm = [labels.grid.to_world(np.argwhere(labels[name])) for name in structures]
-    line, position = _extended_line(np.array([points.mean(axis=0) for points in voxels_mm]))
+    line, position = extended_line(np.array([points.mean(axis=0) for points in voxels_mm]))
     tree = cKDTree(line)
     top = _inner_end(position[tree.query(voxels_mm[0])[1]], upward=True)
     bottom = _inner_end(position[tree.query(voxels_mm[-1])[1]], upward=False)
-    along, radius = _line_coordinates(labels.grid, tree, position)
+    along, radius, behind, aside = _line_coordinates(labels.grid, tree, position)
     beyond = np.maximum(0.0, np.maximum(top - along, along - bottom))
     near = radius < SPINE_RADIUS_MM + beyond
     within = near & (beyond == 0)
@@ -97,7 +104,19 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
         tuple(structures),
         _around([name for name in missing if not is_disc(name)], middles, along, within),
         _around([name for name in missing if is_disc(name)], middles, along, within),
+        _unlabelled_canal(labels, along, tree, position)
+        & (behind > _CANAL_NEAR_MM)
+        & (radius < _CANAL_FAR_MM + beyond)
+        & (aside < _CANAL_ASIDE_MM + beyond),
     )
+
+
+def _unlabelled_canal(labels: LabelMap, along: FloatArray, tree: cKDTree, position: FloatArray) -> NDArray[np.bool_]:
+    """At which heights the canal is not labelled: everywhere, or beyond the ends of its labels."""
+    if CANAL not in labels.structures:
+        return np.ones_like(along, dtype=bool)
+    heights = position[tree.query(labels.grid.to_world(np.argwhere(labels[CANAL])))[1]]
+    return np.asarray((along < heights.min() + _CANAL_END_MM) | (along > heights.max() - _CANAL_END_MM))
 
 
 def _around(missing: list[str], middles: dict[str, float], along: FloatArray, within: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
@@ -112,7 +131,7 @@ def _around(missing: list[str], middles: dict[str, float], along: FloatArray, wi
     return result
 
 
-def _extended_line(centroids_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+def extended_line(centroids_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Sample the line through the centroids every mm, extended straight at both ends; positions are 0 at the first."""
     up, down = centroids_mm[0] - centroids_mm[1], centroids_mm[-1] - centroids_mm[-2]
     knots = np.vstack([centroids_mm[0] + up / np.linalg.norm(up) * _EXTENSION_MM, centroids_mm])
@@ -128,12 +147,11 @@ def _inner_end(positions: FloatArray, upward: bool) -> float:
     return float(middle + 0.6 * ((low if upward else high) - middle))
 
 
-def _line_coordinates(grid: Grid, tree: cKDTree, position: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Position along the line and distance from it, in mm, for every voxel of `grid` (computed coarsely)."""
+def _line_coordinates(grid: Grid, tree: cKDTree, position: FloatArray) -> tuple[FloatArray, ...]:
+    """For every voxel of `grid` (computed coarsely), in mm: position along the line, distance from it, how far behind it, how far aside."""
     coarse = grid.with_spacing([max(s, _COARSE_MM) for s in grid.spacing_mm])
-    voxels = np.indices(coarse.shape).reshape(3, -1).T
-    distance, nearest = tree.query(coarse.to_world(voxels))
-    return (
-        resample_array(position[nearest].reshape(coarse.shape), coarse, grid, order=1),
-        resample_array(distance.reshape(coarse.shape), coarse, grid, order=1),
-    )
+    world_mm = coarse.to_world(np.indices(coarse.shape).reshape(3, -1).T)
+    distance, nearest = tree.query(world_mm)
+    offset_mm = np.asarray(tree.data)[nearest] - world_mm
+    values = position[nearest], distance, offset_mm[:, 1], np.abs(offset_mm[:, 0])
+    return tuple(resample_array(value.reshape(coarse.shape), coarse, grid, order=1) for value in values)

@@ -3,13 +3,16 @@
 A target's open questions are the voxels with several allowed classes (an unlabelled disc between labelled bodies,
 the sacrum below L5, the vertebrae above the highest label). A network trained on all data sets together has seen
 each of these structures somewhere. Its answer is taken over only where it is confident, within the allowed
-classes, and forms a component of a plausible size; everything else stays open.
+classes, and forms a component of a plausible size; everything else stays open. Where named points are known, the
+whole answer counts only if chain, names and count of its components agree with them. Scans of one patient that share a
+grid, as T1 and T2 of one session often do, are answered together, by the mean of what the teacher says of each.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,34 +20,107 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade.checkpoints import Checkpoint
-from cascade.patches import patch_shape_for, predict_at, tiles
+from cascade.patches import patch_shape_for, predict_at
 from cascade.training.examples import Example
-from cascade.volume import resample_array
+from cascade.training.points import disagreement
+from cascade.volume import FloatArray, Grid, Shape, resample_array
 
 #: Probability, given the allowed classes, from which an answer counts, for structures and for background.
 SURE, SURE_BACKGROUND = 0.85, 0.95
 #: Plausible sizes in ml by class name; a cut structure may be smaller, then it stays open.
-PLAUSIBLE_ML = {"body": (5.0, 80.0), "disc": (1.0, 35.0), "sacrum": (3.0, 60.0)}
+PLAUSIBLE_ML = {"body": (5.0, 80.0), "disc": (1.0, 35.0), "sacrum": (3.0, 60.0), "canal": (3.0, 120.0)}
+#: In cm2, in a single slice.
+PLAUSIBLE_CM2 = {"body": (2.5, 20.0), "disc": (0.4, 9.0), "sacrum": (2.0, 25.0), "canal": (4.0, 80.0)}
+#: A single slice is shown to the teacher as a slab of this thickness.
+SLAB_MM = 32.0
+#: Two scans are answered together if all their voxels lie at most this far from each other.
+SAME_GRID_MM = 0.5
 
 
 def answer_open_questions(examples: Sequence[Example], teacher: Checkpoint) -> list[Example]:
     """Return the examples with the teacher's sure answers filled into their targets."""
-    return [_answered(example, teacher) for example in examples]
+    answered: dict[int, Example] = {}
+    for group in _sessions(examples):
+        mean = np.mean([_probabilities(examples[i], teacher) for i in group], axis=0)
+        answered |= {i: _answered(examples[i], mean, teacher.spec.classes) for i in group}
+    return [answered[i] for i in range(len(examples))]
 
 
-def _answered(example: Example, teacher: Checkpoint) -> Example:
+def _sessions(examples: Sequence[Example]) -> Iterator[list[int]]:
+    """Indices of the examples of one patient on one grid, together."""
+    left = list(range(len(examples)))
+    while left:
+        first = examples[left[0]]
+        group = [i for i in left if examples[i].case.patient == first.case.patient and _is_same_grid(examples[i].grid, first.grid)]
+        left = [i for i in left if i not in group]
+        yield group
+
+
+def _is_same_grid(one: Grid, other: Grid) -> bool:
+    return one.matches(other, tol_mm=SAME_GRID_MM)
+
+
+def _probabilities(example: Example, teacher: Checkpoint) -> NDArray[np.float32]:
+    """What the teacher says along the spine, on the grid of the example: (classes, x, y, z); 0 where it was not asked."""
     grid = example.grid.with_spacing(teacher.spec.spacing_mm)
     image = resample_array(example.image.float().numpy(), example.grid, grid, order=1)
+    if example.is_slice:
+        image = np.repeat(image[image.shape[0] // 2][None], max(1, round(SLAB_MM / teacher.spec.spacing_mm[0])), axis=0)
     patch = patch_shape_for(image.shape, teacher.spec)
-    predicted = predict_at(image, tiles(image.shape, patch), patch, teacher)
-    probabilities = np.stack([resample_array(p, grid, example.grid, order=1) for p in predicted])
-    filled = fill_in(example.allowed.numpy(), probabilities, teacher.spec.classes, example.grid.voxel_mm3)
+    starts = _along_spine(grid.to_voxels(example.grid.to_world(example.centres)), image.shape, patch)
+    predicted = predict_at(image, starts, patch, teacher) * _covered(image.shape, starts, patch)
+    if example.is_slice:
+        predicted = np.repeat(predicted[:, [predicted.shape[1] // 2]], grid.shape[0], axis=1)
+    return np.stack([resample_array(p, grid, example.grid, order=1) for p in predicted])
+
+
+def _along_spine(centres: FloatArray, shape: Shape, patch: Shape) -> list[tuple[int, ...]]:
+    """First voxels of patches that overlap by half, from a third of a patch below the centres to a third above them."""
+    low, high = centres[:, 2].min() - patch[2] / 3, centres[:, 2].max() + patch[2] / 3
+    number = 1 + max(0, math.ceil((high - low - patch[2]) / (patch[2] / 2)))
+    starts = []
+    for middle in np.linspace(low + patch[2] / 2, max(high - patch[2] / 2, low + patch[2] / 2), number):
+        near = centres[np.abs(centres[:, 2] - middle) <= patch[2] / 2]
+        x, y, _ = (near if len(near) else centres).mean(axis=0)
+        x = (shape[0] - 1) / 2 if shape[0] <= patch[0] else x
+        starts.append(tuple(round(c - (n - 1) / 2) for c, n in zip((x, y, middle), patch, strict=True)))
+    return starts
+
+
+def _covered(shape: Shape, starts: Sequence[tuple[int, ...]], patch: Shape) -> NDArray[np.float32]:
+    covered = np.zeros(shape, dtype=np.float32)
+    for start in starts:
+        covered[tuple(slice(max(0, a), max(0, a + p)) for a, p in zip(start, patch, strict=True))] = 1.0
+    return covered
+
+
+def _answered(example: Example, probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> Example:
+    allowed = example.allowed.numpy()
+    filled = fill_in(allowed, probabilities, classes, example.grid)
+    if example.points and disagreement(example.points, _components(filled, classes, example.grid)):
+        return example
     return dataclasses.replace(example, allowed=torch.from_numpy(filled))
 
 
-def fill_in(
-    allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...], voxel_mm3: float
-) -> NDArray[np.uint8]:
+def _components(filled: NDArray[np.uint8], classes: tuple[str, ...], grid: Grid) -> dict[str, list[FloatArray]]:
+    """The voxels of each body, disc and sacrum of a plausible size that is certain in a target, in RAS+ mm."""
+    found = {}
+    limits, unit = _plausible_sizes(grid)
+    for kind in ("body", "disc", "sacrum"):
+        components, _ = ndimage.label(_plausible(filled == 1 << classes.index(kind), limits[kind], unit, only_uppermost=False))
+        boxes = enumerate(ndimage.find_objects(components), start=1)
+        found[kind] = [grid.to_world(np.argwhere(components[box] == value) + [s.start for s in box]) for value, box in boxes]
+    return found
+
+
+def _plausible_sizes(grid: Grid) -> tuple[dict[str, tuple[float, float]], float]:
+    """Limits of a structure's size in ml, or in cm2 in a single slice, and the size of a voxel."""
+    if min(grid.shape) == 1:
+        return PLAUSIBLE_CM2, grid.voxel_mm3 / grid.spacing_mm[int(np.argmin(grid.shape))] / 100
+    return PLAUSIBLE_ML, grid.voxel_mm3 / 1000
+
+
+def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...], grid: Grid) -> NDArray[np.uint8]:
     """Replace open bit masks by single classes where the teacher is sure.
 
     What is certain of the labels corrects the teacher: its probabilities are taken given the allowed classes, and
@@ -58,25 +134,29 @@ def fill_in(
     probabilities : array of float32, (classes, x, y, z)
     classes : tuple of str
         The teacher's.
-    voxel_mm3 : float
+    grid : Grid
+        Of the scan, with the third axis from foot to head.
 
     Returns
     -------
     array of uint8, (x, y, z)
-        A single class where there was one before, and never one that was not allowed.
+        A single class where there was one before, and never one that was not allowed. What the teacher calls background may still be
+        a class that it does not know.
     """
     result = allowed.copy()
     is_open = (allowed & (allowed - 1)) != 0
     given = _given_allowed(allowed, probabilities, classes)
+    limits, unit = _plausible_sizes(grid)
+    unknown = np.uint8(255 >> len(classes) << len(classes))
     floor = 0
     for channel, name in reversed(list(enumerate(classes))):
         candidate = is_open & (given[channel] > (SURE if channel else SURE_BACKGROUND))
         if channel:
-            candidate[:, :, :floor] = False
-            candidate = _plausible(candidate, PLAUSIBLE_ML[name], voxel_mm3 / 1000, only_uppermost=name == "sacrum")
+            candidate[:, :, : 0 if name == "canal" else floor] = False
+            candidate = _plausible(candidate, limits[name], unit, only_uppermost=name == "sacrum")
         if name == "sacrum" and candidate.any():
             floor = int(np.argwhere(candidate)[:, 2].mean())
-        result[candidate] = 1 << channel
+        result[candidate] = 1 << channel if channel else 1 | (allowed[candidate] & unknown)
     return result
 
 
@@ -92,10 +172,10 @@ def _given_allowed(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32
     return given
 
 
-def _plausible(candidate: NDArray[np.bool_], limits_ml: tuple[float, float], voxel_ml: float, only_uppermost: bool) -> NDArray[np.bool_]:
+def _plausible(candidate: NDArray[np.bool_], limits: tuple[float, float], unit: float, only_uppermost: bool) -> NDArray[np.bool_]:
     components, _ = ndimage.label(candidate)
-    volumes = np.bincount(components.ravel()) * voxel_ml
-    keep = (volumes >= limits_ml[0]) & (volumes <= limits_ml[1])
+    sizes = np.bincount(components.ravel()) * unit
+    keep = (sizes >= limits[0]) & (sizes <= limits[1])
     keep[0] = False
     if only_uppermost and keep.any():
         tops = {i + 1: box[2].stop for i, box in enumerate(ndimage.find_objects(components)) if keep[i + 1]}

@@ -12,12 +12,13 @@ from cascade.cases import Case
 from cascade.checkpoints import Checkpoint, build_network
 from cascade.labels import VERSE
 from cascade.stage2_levels.train import CLASSES
+from cascade.training import selftraining
 from cascade.training.examples import Example
 from cascade.training.selftraining import answer_open_questions, fill_in
 from cascade.volume import Grid
 from tests.synthetic import tiny_spec
 
-BACKGROUND, BODY, DISC, SACRUM = (1 << i for i in range(4))
+BACKGROUND, BODY, DISC, SACRUM, CANAL = (1 << i for i in range(5))
 SHAPE = (8, 24, 60)
 
 
@@ -29,16 +30,16 @@ def teacher() -> Checkpoint:
 
 def answer(**where: tuple[slice, float]) -> np.ndarray:
     """Probabilities that are background but for rows of the named classes."""
-    probabilities = np.zeros((4, *SHAPE), dtype=np.float32)
+    probabilities = np.zeros((len(CLASSES), *SHAPE), dtype=np.float32)
     probabilities[0] = 1.0
     for name, (rows, p) in where.items():
-        probabilities[:, 2:6, 6:18, rows] = ((1 - p) / 3,)
+        probabilities[:, 2:6, 6:18, rows] = ((1 - p) / (len(CLASSES) - 1),)
         probabilities[CLASSES.index(name), 2:6, 6:18, rows] = p
     return probabilities
 
 
 def filled_in(allowed: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    return fill_in(allowed, probabilities, CLASSES, voxel_mm3=8.0)
+    return fill_in(allowed, probabilities, CLASSES, Grid(SHAPE, np.diag([2.0, 2.0, 2.0, 1.0])))
 
 
 def everything_open() -> np.ndarray:
@@ -100,3 +101,21 @@ def example(tmp_path: Path) -> Example:
     case = Case("own", "1", "1", "train", tmp_path / "1_image.nii.gz", tmp_path / "1_labels.nii.gz", VERSE)
     grid = Grid((16, 32, 64), np.diag([1.0, 2.0, 1.5, 1.0]))
     return Example(case, torch.randn(grid.shape).half(), torch.full(grid.shape, 15, dtype=torch.uint8), grid, np.zeros((1, 3), np.int16))
+
+
+def test_what_the_teacher_takes_for_background_may_be_a_class_that_it_does_not_know() -> None:
+    allowed = np.full(SHAPE, BACKGROUND | DISC | CANAL, dtype=np.uint8)
+    probabilities = answer(disc=(slice(30, 40), 0.95))[: len(CLASSES) - 1]
+    filled = fill_in(allowed, probabilities, CLASSES[:-1], Grid(SHAPE, np.diag([2.0, 2.0, 2.0, 1.0])))
+    assert (filled[2:6, 6:18, 30:40] == DISC).all()
+    assert (filled[0] == BACKGROUND | CANAL).all()
+
+
+def test_a_patch_of_a_teacher_lies_at_every_labelled_height() -> None:
+    centres = np.stack([np.full(200, 3.0), np.linspace(10, 14, 200), np.linspace(5, 195, 200)], axis=1)
+    starts = selftraining._along_spine(centres, (8, 30, 200), (16, 32, 64))
+    covered = np.zeros(200, dtype=bool)
+    for _, _, z in starts:
+        covered[max(0, z) : z + 64] = True
+    assert covered.all()
+    assert len({start[2] for start in starts}) == len(starts)
