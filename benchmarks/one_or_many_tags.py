@@ -34,10 +34,11 @@ from cascade.labels import CASCADE, VERSE, LabelScheme
 from cascade.metrics import dice
 from cascade.nifti import read_label_array, write_labels
 from cascade.patches import patch_shape_for, predict_at, tiles
-from cascade.picture import colour_of, curved_sagittal, to_grey, window
+from cascade.picture import curved_sagittal, to_grey, window
 from cascade.preprocess import network_input
 from cascade.stage1_spine import train as stage1
 from cascade.stage2_levels import train as stage2
+from cascade.terminology import colour_of
 from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, Target, prepare_examples
 from cascade.training.loop import train

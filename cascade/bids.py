@@ -15,9 +15,8 @@ from typing import Any
 from cascade.errors import InputError
 from cascade.labels import LabelScheme
 from cascade.nifti import replacing
-from cascade.picture import colour_of
 from cascade.recognise import find_suffix, stem
-from cascade.terminology import description_of
+from cascade.terminology import colour_of, description_of
 
 BIDS_VERSION = "1.10.0"
 #: Suffixes of the anatomical scans that are looked for.

@@ -23,8 +23,7 @@ from cascade.dicom_series import DAMAGED, attribute, quiet
 from cascade.errors import InputError, OutputError
 from cascade.labels import CANAL, rank
 from cascade.nifti import replacing
-from cascade.picture import colour_of
-from cascade.terminology import CATEGORY, code_of, description_of
+from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import Grid, LabelMap
 
 SegType = Literal["binary", "labelmap"]

@@ -11,22 +11,14 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from cascade.labels import is_disc, rank
+from cascade.labels import is_disc
 from cascade.nifti import replacing
+from cascade.terminology import colour_of
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
-#: Colours that people with colour blindness can tell apart (Okabe and Ito 2008); neighbours never share one.
-_BODY_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0))
-_DISC_COLOURS = ((240, 228, 66), (204, 121, 167))
 #: Pixels of the curved cuts.
 PIXEL_MM = 0.6
 _OPACITY = 0.35
-
-
-def colour_of(structure: str) -> tuple[int, int, int]:
-    """The colour of a structure, red, green, blue from 0 to 255; the same in every picture."""
-    palette = _DISC_COLOURS if is_disc(structure) else _BODY_COLOURS
-    return palette[int(rank(structure)) % len(palette)] if structure != "canal" else (153, 153, 153)
 
 
 def save_picture(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, path: Path) -> None:

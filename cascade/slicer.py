@@ -7,8 +7,7 @@ from pathlib import Path
 
 from cascade.labels import LabelScheme
 from cascade.nifti import replacing
-from cascade.picture import colour_of
-from cascade.terminology import CATEGORY, code_of, description_of
+from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import LabelMap
 
 _CONTEXT = "Segmentation category and type - DICOM master list"

@@ -10,7 +10,8 @@ from PIL import Image
 
 from cascade.errors import OutputError
 from cascade.labels import VERSE, disc_below, is_disc
-from cascade.picture import colour_of, curved_sagittal, draw, save_picture
+from cascade.picture import curved_sagittal, draw, save_picture
+from cascade.terminology import colour_of
 from cascade.volume import LabelMap, Volume
 
 Coded = tuple[Volume, LabelMap]

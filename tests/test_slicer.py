@@ -6,8 +6,8 @@ import numpy as np
 
 from cascade.formats import write_labels_file
 from cascade.labels import CASCADE, CASCADE_EXTENDED
-from cascade.picture import colour_of
 from cascade.slicer import colour_table, seg_entries
+from cascade.terminology import colour_of
 from tests import blocks
 
 TABLE = Path(__file__).parents[1] / "integrations" / "slicer" / "cascade.ctbl"

@@ -21,8 +21,9 @@ from cascade.errors import InputError
 from cascade.labels import BODIES
 from cascade.measure import Measurement
 from cascade.nifti import replacing
-from cascade.picture import PIXEL_MM, colour_of, curved_sagittal, display_name, draw
+from cascade.picture import PIXEL_MM, curved_sagittal, display_name, draw
 from cascade.report.views import View, curved_view, data_uri, slice_views
+from cascade.terminology import colour_of
 
 if TYPE_CHECKING:
     from cascade.postproc.identify import Notice

@@ -21,7 +21,7 @@ from cascade.formats import read_scan_file, write_labels_file
 from cascade.itk import read_itk_array
 from cascade.nifti import read_image, write_volume
 from cascade.phantom import PhantomSpec, render
-from cascade.picture import colour_of
+from cascade.terminology import colour_of
 from cascade.volume import Grid, LabelMap, Volume
 from tests import blocks
 from tests.dicom_files import enhanced, slices, write_series

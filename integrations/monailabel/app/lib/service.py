@@ -9,8 +9,8 @@ from pathlib import Path
 from cascade import Click, Segmentation, Segmenter
 from cascade.checkpoints import STAGES, packaged_weights
 from cascade.labels import get_scheme
-from cascade.picture import colour_of
 from cascade.pipeline import Perception
+from cascade.terminology import colour_of
 
 
 class Service:
