@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cascade.checkpoints import STAGES, Checkpoint, StageSpec, load_checkpoint
 from cascade.export.networks import onnx_runner, write_onnx
-from cascade.kernels import quick_inference
-from cascade.patches import patch_shape_for
+from cascade.networks.checkpoint import STAGES, Checkpoint, StageSpec, load_checkpoint
+from cascade.networks.kernels import quick_inference
+from cascade.networks.patches import patch_shape_for
 from cascade.stage2_levels.classify import HALF_WIDTH_MM
 from cascade.volume import Shape
 
@@ -61,7 +61,7 @@ def patches(spec: StageSpec) -> Iterator[tuple[str, Shape]]:
 
 
 def as_cascade_runs_it(checkpoint: Checkpoint) -> Callable[[np.ndarray], np.ndarray]:
-    """The network in torch, with the memory layout and the kernels of `cascade.patches`."""
+    """The network in torch, with the memory layout and the kernels of `cascade.networks.patches`."""
     network = checkpoint.network.to(memory_format=torch.channels_last_3d)
 
     def run(image: np.ndarray) -> np.ndarray:

@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from cascade.checkpoints import STAGES, Checkpoint, choose_device, load_checkpoint
-from cascade.cohort import Task, jobs_for, run_cohort, save_labels
-from cascade.corrections import Click, clicks_to_json, read_clicks
+from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
+from cascade.cohorts.run import Task, jobs_for, run_cohort, save_labels
+from cascade.cohorts.workers import Workers, core_count
 from cascade.errors import InputError, NumberingError
-from cascade.formats import Source, read_scan_file
+from cascade.io.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
-from cascade.manifest import MANIFEST, Manifest, Outcome
+from cascade.networks.checkpoint import STAGES, Checkpoint, choose_device, load_checkpoint
+from cascade.networks.preprocess import finite
+from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, Notice, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
-from cascade.preprocess import finite
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap, Volume
-from cascade.workers import Workers, core_count
 
 #: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
 _NETWORKS = threading.Lock()
@@ -128,7 +128,7 @@ class Segmenter:
         series : str, optional
             DICOM series number or SeriesInstanceUID; by default the only series, or the only sagittal T2.
         clicks : sequence of Click, or path
-            Corrections, or a file that `cascade.corrections.read_clicks` reads. Without any the result is the automatic one.
+            Corrections, or a file that `cascade.postproc.clicks.click.read_clicks` reads. Without any the result is the automatic one.
 
         Raises
         ------
@@ -163,9 +163,9 @@ class Segmenter:
             Folder for the labels and ``manifest.jsonl``. Without it the results come back in memory, as `Outcome.result`.
         executor : Executor or Workers, optional
             Any of `concurrent.futures`: threads read and write while the networks work; worker processes load the weights once
-            each (`cascade.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
+            each (`cascade.cohorts.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
             machines. By default one scan after the other. At most twice as many scans as there are cores are submitted and not
-            done, which bounds the memory; `cascade.workers.Workers` says another number.
+            done, which bounds the memory; `cascade.cohorts.workers.Workers` says another number.
         resume : bool
             Leave out what the manifest says is done, with the same scan, weights and options.
         root : path, optional
@@ -226,7 +226,7 @@ class Segmenter:
         clock, given = _Clock(), _clicks(clicks)
         evidence = seen.evidence
         if given:
-            from cascade.postproc.clicks import identify_with_clicks
+            from cascade.postproc.clicks.apply import identify_with_clicks
 
             found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
         else:

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from cascade.stage1_spine import train as stage1
-from cascade.stage2_levels import train as stage2
+from cascade.stage1_spine import target as stage1
+from cascade.stage2_levels import target as stage2
 from cascade.training.examples import Target
 from cascade.training.shape import fit_shape_model
 from cascade.volume import LabelMap

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import cascade
-from cascade.checkpoints import packaged_weights
+from cascade.networks.checkpoint import packaged_weights
 
 ROOT = Path(cascade.__file__).parent
 #: Rooms that import nothing but rooms on an earlier line (or their own).
@@ -95,7 +95,7 @@ def is_training_part(name: str) -> bool:
 
 def test_the_graph_was_read() -> None:
     assert len(GRAPH) > 30
-    assert "cascade.volume.Grid" in GRAPH["cascade.nifti"]
+    assert "cascade.volume.Grid" in GRAPH["cascade.io.nifti"]
 
 
 def test_rooms_import_only_from_floors_below() -> None:
@@ -116,7 +116,7 @@ def test_a_room_never_imports_what_it_must_not_know(room: str) -> None:
     wrong = [
         (name, target)
         for name, target in EDGES
-        if room_of(name) == room and target_room(target) in NEVER[room] and name != "cascade.training.stages"
+        if room_of(name) == room and target_room(target) in NEVER[room] and name != "cascade.stages"
     ]
     assert not wrong
 

@@ -7,11 +7,11 @@ import pytest
 
 from cascade.errors import InputError
 from cascade.labels import SACRUM, VERSE, is_disc
+from cascade.partial import spine_regions
 from cascade.phantom import PhantomSpec, render
-from cascade.stage1_spine.train import target as target1
-from cascade.stage2_levels.train import CLASSES
-from cascade.stage2_levels.train import target as target2
-from cascade.training.partial import spine_regions
+from cascade.stage1_spine.target import target as target1
+from cascade.stage2_levels.target import CLASSES
+from cascade.stage2_levels.target import target as target2
 from cascade.volume import LabelMap
 
 BACKGROUND, BODY, DISC, SACRAL = (1 << i for i in range(4))

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from cascade.checkpoints import Checkpoint, StageSpec
 from cascade.errors import InputError
-from cascade.formats import Source, write_labels_file
+from cascade.io.formats import Source, write_labels_file
+from cascade.io.nifti import replacing
 from cascade.labels import LabelScheme
-from cascade.nifti import replacing
+from cascade.networks.checkpoint import Checkpoint, StageSpec
 from cascade.pipeline import Segmenter, read_scan
 from cascade.postproc.identify import Notice
 from cascade.segmentation import Segmentation

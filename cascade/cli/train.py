@@ -85,7 +85,7 @@ def _class_factor(text: str) -> tuple[str, float]:
 
 
 def _write_mean(options: argparse.Namespace) -> int:
-    from cascade.checkpoints import STAGES
+    from cascade.networks.checkpoint import STAGES
     from cascade.training.mean import write_mean
 
     (stage,) = (name for name in STAGES if name.startswith(options.stage))
@@ -97,15 +97,15 @@ def _write_mean(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     import torch
 
-    from cascade.cases import read_cases
-    from cascade.checkpoints import choose_device, load_checkpoint
+    from cascade.io.cases import read_cases
+    from cascade.networks.checkpoint import choose_device, load_checkpoint
+    from cascade.stages import STAGES
     from cascade.training.examples import prepare_examples
     from cascade.training.loop import train
     from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
     from cascade.training.spineless import spineless_examples
-    from cascade.training.stages import STAGES
 
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cascade.cohorts.workers import Workers
 from cascade.errors import WorkersError
-from cascade.extras import extra
-from cascade.workers import Workers
+from cascade.io.extras import extra
 
 #: Seconds to wait for the scheduler's first answer.
 _TIMEOUT = "30s"
@@ -20,7 +20,7 @@ def dask_workers(scheduler: str) -> Iterator[Workers]:
     """Connect to a cluster, for as long as the block lasts.
 
     A task whose worker dies is handed back at once, instead of being tried again by Dask together with others that are not to
-    blame: who is set aside, and after how many tries, is decided in one place (`cascade.workers`).
+    blame: who is set aside, and after how many tries, is decided in one place (`cascade.cohorts.workers`).
 
     Parameters
     ----------

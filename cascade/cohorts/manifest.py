@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from cascade.cohorts.job import Job
 from cascade.errors import OutputError
-from cascade.job import Job
-from cascade.nifti import remove_leftovers
+from cascade.io.nifti import remove_leftovers
+from cascade.io.recognise import stem
 from cascade.postproc.identify import Notice
-from cascade.recognise import stem
 from cascade.segmentation import Segmentation
 
 #: done; refused: the scan cannot be used, whoever tries; failed: something else went wrong, worth another try; set-aside: kills workers.

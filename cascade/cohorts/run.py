@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cascade.corrections import Click, clicks_to_json
+from cascade.cohorts.job import Job
+from cascade.cohorts.manifest import Manifest, Outcome, State, digest_of
+from cascade.cohorts.workers import TRIES, Workers, spread
 from cascade.errors import CascadeError, InputError, NumberingError
-from cascade.formats import check_output
-from cascade.job import Job
+from cascade.io.formats import check_output
+from cascade.io.recognise import stem
 from cascade.labels import CASCADE, LabelScheme, get_scheme
-from cascade.manifest import Manifest, Outcome, State, digest_of
+from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.naming import Numbering
-from cascade.recognise import stem
 from cascade.segmentation import Segmentation
-from cascade.workers import TRIES, Workers, spread
 
 _LOG = logging.getLogger(__name__)
 

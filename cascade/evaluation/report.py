@@ -19,9 +19,9 @@ from cascade.evaluation.compare import ALL_RIGHT_DICE, DETECTED_DICE, SLIVER_SHA
 from cascade.evaluation.figures import CONFIDENCE, HEADINGS, RESAMPLES, Figure, Group, Heading
 from cascade.evaluation.results import CaseResult
 from cascade.evaluation.summary import Evaluation, worst_first
+from cascade.io.nifti import replacing
 from cascade.labels import CANAL
-from cascade.nifti import replacing
-from cascade.picture import draw
+from cascade.report.picture import draw
 from cascade.volume import FloatArray, LabelMap, Volume
 
 #: So many cases are shown as pictures.

@@ -15,7 +15,7 @@ from cascade.evaluation.compare import ALL_RIGHT_DICE, DETECTED_DICE, HIGHEST, S
 from cascade.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, Group, summarise, summarise_structures
 from cascade.evaluation.pairs import Pair
 from cascade.evaluation.results import CaseResult, evaluate
-from cascade.nifti import replacing
+from cascade.io.nifti import replacing
 
 
 @dataclass(frozen=True)

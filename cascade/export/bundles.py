@@ -12,12 +12,12 @@ from typing import Any
 
 from cascade import __version__
 from cascade.bundle.weights import save_weights
-from cascade.checkpoints import STAGES, Checkpoint, StageSpec, load_checkpoint, packaged_weights
 from cascade.export.configs import configs
 from cascade.export.kinds import CASCADE, KINDS, LEVELS, SPINE, BundleKind
 from cascade.export.metadata import metadata
 from cascade.export.networks import write_torchscript
-from cascade.nifti import replacing
+from cascade.io.nifti import replacing
+from cascade.networks.checkpoint import STAGES, Checkpoint, StageSpec, load_checkpoint, packaged_weights
 
 _MORE = {
     SPINE.name: "",

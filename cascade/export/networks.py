@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cascade.checkpoints import STAGES, Checkpoint, StageSpec, load_checkpoint
 from cascade.errors import CascadeError
-from cascade.extras import extra
-from cascade.nifti import replacing
-from cascade.patches import patch_shape_for
+from cascade.io.extras import extra
+from cascade.io.nifti import replacing
+from cascade.networks.checkpoint import STAGES, Checkpoint, StageSpec, load_checkpoint
+from cascade.networks.patches import patch_shape_for
 from cascade.volume import Shape
 
 #: Largest difference of a logit from torch's.

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from cascade.errors import InputError
+from cascade.io.nifti import replacing
+from cascade.io.recognise import find_suffix, stem
 from cascade.labels import LabelScheme
-from cascade.nifti import replacing
-from cascade.recognise import find_suffix, stem
 from cascade.terminology import colour_of, description_of
 
 BIDS_VERSION = "1.10.0"

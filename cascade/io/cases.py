@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from cascade.errors import InputError
+from cascade.io.nifti import SUFFIXES, read_image, read_label_array, write_labels, write_volume
 from cascade.labels import CASCADE_EXTENDED, LabelScheme, get_scheme
-from cascade.nifti import SUFFIXES, read_image, read_label_array, write_labels, write_volume
 from cascade.volume import LabelMap, Volume, label_dtype
 
 #: Voxel centres of an image and its labels, or of two label maps, may lie this far apart (rounding of stored affines).

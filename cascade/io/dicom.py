@@ -18,8 +18,8 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_rescale
 from pydicom.uid import UID
 
-from cascade.dicom_series import DAMAGED, MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group, quiet, whole
 from cascade.errors import InputError
+from cascade.io.dicom_series import DAMAGED, MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group, quiet, whole
 from cascade.volume import MAX_VOXELS, FloatArray, Grid, Volume
 
 #: A slice may lie this far from its place on an even lattice.

@@ -18,11 +18,11 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
-from cascade.dicom import LPS_TO_RAS, DicomSource
-from cascade.dicom_series import DAMAGED, attribute, quiet
 from cascade.errors import InputError, OutputError
+from cascade.io.dicom import LPS_TO_RAS, DicomSource
+from cascade.io.dicom_series import DAMAGED, attribute, quiet
+from cascade.io.nifti import replacing
 from cascade.labels import CANAL, rank
-from cascade.nifti import replacing
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import Grid, LabelMap
 
@@ -100,7 +100,7 @@ def read_dicom_seg(path: Path) -> tuple[NDArray[np.uint16], Grid, dict[int, str]
     Returns
     -------
     data : array of uint16
-        Segment numbers; axes as in `cascade.dicom`.
+        Segment numbers; axes as in `cascade.io.dicom`.
     grid : Grid
         From the first to the last slice that holds a segment.
     names : dict of int to str

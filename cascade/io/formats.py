@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError
-from cascade.extras import extra
-from cascade.nifti import NiftiHeader, read_image, read_label_array, whole_numbers, write_labels
-from cascade.recognise import Kind, find_suffix, is_there, recognise
+from cascade.io.extras import extra
+from cascade.io.nifti import NiftiHeader, read_image, read_label_array, whole_numbers, write_labels
+from cascade.io.recognise import Kind, find_suffix, is_there, recognise
 from cascade.volume import Grid, LabelMap, Volume
 
 if TYPE_CHECKING:
-    from cascade.dicom_seg import SegType
+    from cascade.io.dicom_seg import SegType
 
 #: Output formats by the suffix that asks for them; longer suffixes first.
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".dcm")
@@ -68,10 +68,10 @@ def read_scan_file(path: Path, series: str | None = None) -> tuple[Volume, Sourc
         return read_image(path)
     if kind in ("dicom", "zip"):
         with extra("dicom", str(path)):
-            from cascade.dicom import read_dicom
+            from cascade.io.dicom import read_dicom
         return read_dicom(path, series)
     with extra("itk", str(path)):
-        from cascade.itk import read_itk
+        from cascade.io.itk import read_itk
     volume, notes = read_itk(path, kind)
     return volume, PlainSource(notes)
 
@@ -91,12 +91,12 @@ def read_labels_file(path: Path) -> tuple[NDArray[Any], Grid]:
         return read_label_array(path)
     if kind == "dicom":
         with extra("dicom", str(path)):
-            from cascade.dicom_seg import read_dicom_seg
+            from cascade.io.dicom_seg import read_dicom_seg
         return read_dicom_seg(path)[:2]
     if kind == "zip":
         raise InputError(f"{path}: expected a label file; found a zip; unpack it first")
     with extra("itk", str(path)):
-        from cascade.itk import read_itk_array
+        from cascade.io.itk import read_itk_array
     data, grid = read_itk_array(path, kind)
     return whole_numbers(data, path), grid
 
@@ -127,8 +127,8 @@ def write_labels_file(labels: LabelMap, path: Path, source: Source | None = None
         _write_seg(labels, path, source, seg_type)
     else:
         with extra("itk", str(path)):
-            from cascade.itk import write_itk
-        from cascade.slicer import seg_entries
+            from cascade.io.itk import write_itk
+        from cascade.io.slicer import seg_entries
 
         write_itk(labels, path, suffix.removeprefix(".seg"), seg_entries(labels) if suffix == ".seg.nrrd" else None)
 
@@ -172,8 +172,8 @@ def _write_seg(labels: LabelMap, path: Path, source: Source | None, seg_type: Se
     if seg_type not in SEG_TYPES:
         raise OutputError(f"{path}: expected a DICOM SEG of type {' or '.join(SEG_TYPES)}; found {seg_type!r}")
     with extra("dicom", str(path)):
-        from cascade.dicom import DicomSource
-        from cascade.dicom_seg import write_dicom_seg
+        from cascade.io.dicom import DicomSource
+        from cascade.io.dicom_seg import write_dicom_seg
     if not isinstance(source, DicomSource):
         raise OutputError(_NOT_DICOM.format(path=path))
     write_dicom_seg(labels, path, source, seg_type)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from cascade.errors import InputError
-from cascade.nifti import DEFLATE_RATIO
+from cascade.io.nifti import DEFLATE_RATIO
 from cascade.volume import MAX_VOXELS
 
 MAX_HEADER_BYTES = 1 << 18

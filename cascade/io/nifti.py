@@ -29,8 +29,8 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError, SchemeError
+from cascade.io.recognise import recognise_content
 from cascade.labels import PARTLY, LabelScheme, get_scheme
-from cascade.recognise import recognise_content
 from cascade.volume import MAX_VOXELS, Grid, LabelMap, Volume
 
 SUFFIXES = (".nii", ".nii.gz")

@@ -1,6 +1,6 @@
 """Measurements of a labelled spine: volumes, heights, angles, signal; one row a structure.
 
-Definitions (figure in ``docs/measurements.md``); every length is taken in the structure's own frame, see `cascade.endplates`:
+Definitions (figure in ``docs/measurements.md``); every length is taken in the structure's own frame, see `cascade.measure.endplates`:
 
 - *Anterior, middle, posterior height*: distance of the two end plates in the mid-sagittal plane (a band 10 mm wide), the mean
   over a fifth of the depth around 4/5, 1/2 and 1/5 of it. The three heights of Genant et al. 1993 (J Bone Miner Res
@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.endplates import Mask, Shape, aligned, fit_shape, patient_axes, tilt_deg
 from cascade.errors import InputError
+from cascade.io.nifti import replacing
 from cascade.labels import CANAL, SACRUM, is_disc, rank
-from cascade.nifti import replacing
+from cascade.measure.endplates import Mask, Shape, aligned, fit_shape, patient_axes, tilt_deg
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
 Kind = Literal["body", "disc", "sacrum", "lordosis"]

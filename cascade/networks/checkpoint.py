@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cascade import schema
 from cascade.errors import CascadeError, CheckpointError
-from cascade.limits import are_axcodes, check_arguments, is_naming
+from cascade.io import schema
+from cascade.networks.limits import are_axcodes, check_arguments, is_naming
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ NETWORKS = ("AttentionUnet", "AutoEncoder", "BasicUNet", "DynUNet", "SegResNet",
 MAX_WEIGHTS_BYTES = 2 << 30
 MAX_PARAMETERS = 1 << 29
 MAX_PATCH_VOXELS = 1 << 24
-#: Of the network's layers, beside the weights: see `cascade.recorded`.
+#: Of the network's layers, beside the weights: see `cascade.networks.recorded`.
 _RECORD = ".layers.json"
 
 
@@ -169,8 +169,8 @@ class Checkpoint:
 
 def packaged_weights() -> Path:
     """Return the folder of the weights that come with `cascade`: inside the installed package, beside it in a source tree."""
-    inside = Path(__file__).with_name("weights")
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "weights"
+    inside = Path(__file__).parents[1] / "weights"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "weights"
 
 
 def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu", *, recorded: bool = False) -> Checkpoint:
@@ -246,7 +246,7 @@ def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> 
     import torch
     from safetensors.torch import save
 
-    from cascade.nifti import replacing
+    from cascade.io.nifti import replacing
 
     tensors = {name: (t.to(torch.float16) if t.is_floating_point() else t).contiguous() for name, t in network.state_dict().items()}
     content = save(tensors)
@@ -296,7 +296,7 @@ def _construct(spec: StageSpec) -> torch.nn.Module:
 
 def write_record(stage: str, folder: Path) -> bool:
     """Write ``<stage>.layers.json`` for the checkpoint in `folder`; False if a record cannot hold its network."""
-    from cascade.recorded import save_record
+    from cascade.networks.recorded import save_record
 
     spec = _read_spec(folder / f"{stage}.json")
     return save_record(build_network(spec), folder / f"{stage}{_RECORD}", _made_from(spec))
@@ -304,7 +304,7 @@ def write_record(stage: str, folder: Path) -> bool:
 
 def _recorded_network(spec: StageSpec, folder: Path) -> torch.nn.Module | None:
     """The network that ``<stage>.layers.json`` records, without memory for its weights; None if there is no record of it."""
-    from cascade.recorded import load_record
+    from cascade.networks.recorded import load_record
 
     return load_record(folder / f"{spec.stage}{_RECORD}", _made_from(spec))
 

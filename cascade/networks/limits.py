@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cascade import schema
+from cascade.io import schema
 
 #: Largest number among a network's arguments: channels, strides, kernel sizes.
 MAX_ARGUMENT = 4096

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cascade.checkpoints import Checkpoint, StageSpec
-from cascade.kernels import quick_inference
+from cascade.networks.checkpoint import Checkpoint, StageSpec
+from cascade.networks.kernels import quick_inference
 from cascade.volume import Shape
 
 #: Width of the blending weights as a fraction of the patch; at the patch's border they have fallen to about 2 %.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.checkpoints import Normalisation, StageSpec
 from cascade.errors import InputError
+from cascade.networks.checkpoint import Normalisation, StageSpec
 from cascade.volume import Volume
 
 #: Percentiles and moments of larger scans are taken from about this many evenly spaced voxels.

@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from cascade.errors import InputError
+from cascade.io.nifti import replacing
 from cascade.labels import BODIES
 from cascade.measure import Measurement
-from cascade.nifti import replacing
-from cascade.picture import PIXEL_MM, curved_sagittal, display_name, draw
+from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw
 from cascade.report.views import View, curved_view, data_uri, slice_views
 from cascade.terminology import colour_of
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from cascade.errors import InputError
 from cascade.labels import CANAL
-from cascade.training.partial import spine_regions
+from cascade.partial import spine_regions
 from cascade.volume import Grid, LabelMap, resample_array
 
 #: Gaps between labelled bodies up to twice this wide are part of the column.

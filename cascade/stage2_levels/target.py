@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.labels import CANAL, SACRUM, is_disc
-from cascade.training.partial import SpineRegions, spine_regions
+from cascade.partial import SpineRegions, spine_regions
 from cascade.volume import LabelMap
 
 CLASSES = ("background", "body", "disc", "sacrum")

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cascade.cases import Case
-from cascade.checkpoints import StageSpec
 from cascade.errors import CascadeError, InputError
-from cascade.preprocess import detailed_input, finite
+from cascade.io.cases import Case
+from cascade.networks.checkpoint import StageSpec
+from cascade.networks.preprocess import detailed_input, finite
 from cascade.training.augmentation import bent_grid, sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import Grid, LabelMap

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from cascade.nifti import replacing
-from cascade.picture import to_grey, window
+from cascade.io.nifti import replacing
+from cascade.report.picture import to_grey, window
 from cascade.terminology import colour_of
 
 #: Of the classes after background.

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.checkpoints import Checkpoint
-from cascade.patches import patch_shape_for, predict_at, tiles
+from cascade.networks.checkpoint import Checkpoint
+from cascade.networks.patches import patch_shape_for, predict_at, tiles
 from cascade.training.examples import Example
 from cascade.volume import resample_array
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from cascade import cluster
-from cascade.cluster import dask_workers
+from cascade.cohorts import cluster
+from cascade.cohorts.cluster import dask_workers
+from cascade.cohorts.manifest import MANIFEST
 from cascade.errors import WorkersError
-from cascade.manifest import MANIFEST
 from tests.cohort_work import Copy, write_scans
-from tests.test_cohort import manifest_lines, run, states
+from tests.cohorts.test_run import manifest_lines, run, states
 
 pytest.importorskip("distributed", reason="needs the extra cluster")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from cascade.cohorts.job import Job
+from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome, digest_of
 from cascade.errors import OutputError
-from cascade.job import Job
-from cascade.manifest import MANIFEST, Manifest, Outcome, digest_of
 from cascade.postproc.identify import Notice
 
 MADE_WITH = {"version": "1", "weights_sha256": {"stage1_spine": "ab"}, "options": {"point": (1.0, 2.0)}}

@@ -18,15 +18,15 @@ from typing import Any
 import pytest
 
 import cascade
-from cascade.checkpoints import load_checkpoint
-from cascade.cohort import Task, jobs_for, run_cohort
+from cascade.cohorts.job import Job
+from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
+from cascade.cohorts.run import Task, jobs_for, run_cohort
+from cascade.cohorts.workers import WorkerProcesses, Workers, ended
 from cascade.errors import CheckpointError, InputError, NoSpineError
-from cascade.job import Job
-from cascade.manifest import MANIFEST, Manifest, Outcome
-from cascade.nifti import write_volume
+from cascade.io.nifti import write_volume
+from cascade.networks.checkpoint import load_checkpoint
 from cascade.pipeline import Segmenter
 from cascade.volume import LabelMap, Volume
-from cascade.workers import WorkerProcesses, Workers, ended
 from tests.cohort_work import Copy, write_scans
 from tests.phantom_result import phantom_result
 from tests.synthetic import save_oracles
@@ -97,11 +97,11 @@ class TestResume:
 COMMAND = """
 import sys
 from pathlib import Path
-from cascade.manifest import MANIFEST
-from cascade.workers import WorkerProcesses, Workers, ended
+from cascade.cohorts.manifest import MANIFEST
+from cascade.cohorts.workers import WorkerProcesses, Workers, ended
 from tests.cohort_work import Copy
-from tests.test_cohort import run
-from cascade.job import Job
+from tests.cohorts.test_run import run
+from cascade.cohorts.job import Job
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])

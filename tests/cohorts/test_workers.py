@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade import workers
+from cascade.cohorts import workers
+from cascade.cohorts.workers import TRIES, WorkerProcesses, Workers, ended, spread
 from cascade.errors import WorkersError
-from cascade.workers import TRIES, WorkerProcesses, Workers, ended, spread
 from tests.cohort_work import die_at_three, double, process_of
 
 

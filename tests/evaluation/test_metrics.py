@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.metrics import SurfaceDistances, dice, surface_distances, volume_error_percent
+from cascade.evaluation.metrics import SurfaceDistances, dice, surface_distances, volume_error_percent
 
 SHAPE, SPACING_MM = (11, 17, 23), (4.0, 0.9, 1.3)
 masks = hnp.arrays(bool, (3, 4, 5))

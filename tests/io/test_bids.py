@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade.bids import derivative_path, find_bids_scans, lookup_table, write_dataset_description, write_sidecars
 from cascade.errors import InputError
+from cascade.io.bids import derivative_path, find_bids_scans, lookup_table, write_dataset_description, write_sidecars
 from cascade.labels import CASCADE
 
 

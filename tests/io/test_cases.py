@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from cascade.cases import list_cases, read_cases, read_known_labels, write_case
 from cascade.cli.prepare import main
 from cascade.errors import InputError, SchemeError
+from cascade.io.cases import list_cases, read_cases, read_known_labels, write_case
 from cascade.labels import CASCADE, CASCADE_EXTENDED, VERSE
 from cascade.phantom import PhantomSpec, render
 

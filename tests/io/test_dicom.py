@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML
 
-from cascade.dicom import read_dicom
 from cascade.errors import InputError
+from cascade.io.dicom import read_dicom
 from tests import blocks
 from tests.dicom_files import enhanced, slices, uid, write_series
 

@@ -7,9 +7,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from cascade.dicom import DicomSource, read_dicom
-from cascade.dicom_seg import read_dicom_seg, write_dicom_seg
 from cascade.errors import InputError, OutputError
+from cascade.io.dicom import DicomSource, read_dicom
+from cascade.io.dicom_seg import read_dicom_seg, write_dicom_seg
 from cascade.labels import CASCADE_EXTENDED
 from cascade.terminology import code_of
 from cascade.volume import LabelMap

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade.dicom_series import choose, choose_one, find_series, find_studies
 from cascade.errors import InputError
+from cascade.io.dicom_series import choose, choose_one, find_series, find_studies
 from tests import blocks
 from tests.dicom_files import enhanced, slices, write_series
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cascade.errors import InputError, MissingExtraError, OutputError
-from cascade.formats import check_output, read_labels_file, read_scan_file, write_labels_file
-from cascade.nifti import write_volume
+from cascade.io.formats import check_output, read_labels_file, read_scan_file, write_labels_file
+from cascade.io.nifti import write_volume
 from cascade.volume import Volume
 from tests import blocks
 from tests.dicom_files import slices, write_series
@@ -142,7 +142,7 @@ def test_a_missing_library_is_an_error_that_names_the_extra(
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         return real(name, *arguments, **options)
 
-    for module in [name for name in sys.modules if name in ("cascade.itk", "cascade.dicom", "cascade.dicom_seg", "cascade.dicom_series")]:
+    for module in {f"cascade.io.{name}" for name in ("itk", "dicom", "dicom_seg", "dicom_series")} & set(sys.modules):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtraError, match=rf"package {package}; .*pip install cascade-spine\[{extra}\]"):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from cascade.errors import InputError, OutputError
+from cascade.io.nifti import read_image, read_label_array, replacing, together, write_labels, write_volume
 from cascade.labels import CASCADE
-from cascade.nifti import read_image, read_label_array, replacing, together, write_labels, write_volume
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import turned
 

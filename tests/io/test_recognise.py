@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade.nifti import write_volume
-from cascade.recognise import recognise
+from cascade.io.nifti import write_volume
+from cascade.io.recognise import recognise
 from tests import blocks
 from tests.dicom_files import slices
 

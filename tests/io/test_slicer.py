@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade.formats import write_labels_file
+from cascade.io.formats import write_labels_file
+from cascade.io.slicer import colour_table, seg_entries
 from cascade.labels import CASCADE, CASCADE_EXTENDED
-from cascade.slicer import colour_table, seg_entries
 from cascade.terminology import colour_of
 from tests import blocks
 
-TABLE = Path(__file__).parents[1] / "integrations" / "slicer" / "cascade.ctbl"
+TABLE = Path(__file__).parents[2] / "integrations" / "slicer" / "cascade.ctbl"
 
 
 def test_every_structure_becomes_a_segment_with_name_colour_and_value():

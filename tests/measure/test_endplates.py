@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade.endplates import aligned, fit_shape, patient_axes, tilt_deg
+from cascade.measure.endplates import aligned, fit_shape, patient_axes, tilt_deg
 from cascade.volume import Grid
 
 SPACING_MM = np.array([3.0, 0.8, 0.8])

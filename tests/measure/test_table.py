@@ -9,9 +9,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from cascade.errors import InputError
+from cascade.io.nifti import read_label_array
 from cascade.labels import CANAL, SACRUM, SPIDER, VERSE, is_disc
 from cascade.measure import COLUMNS, Measurement, measure, save_table, table
-from cascade.nifti import read_label_array
 from cascade.phantom import PhantomSpec, Solid, solids, voxelise
 from cascade.volume import Grid, LabelMap, Volume
 

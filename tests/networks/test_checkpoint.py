@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cascade.checkpoints import STAGES, StageSpec, build_network, choose_device, load_checkpoint, packaged_weights, save_checkpoint
 from cascade.errors import CascadeError, CheckpointError
-from cascade.patches import patch_shape_for
+from cascade.networks.checkpoint import STAGES, StageSpec, build_network, choose_device, load_checkpoint, packaged_weights, save_checkpoint
+from cascade.networks.patches import patch_shape_for
 from tests.synthetic import tiny_spec
 
 STAGE = "stage1_spine"

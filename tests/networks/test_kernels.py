@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cascade.kernels import OneImageKernels, quick_inference
+from cascade.networks.kernels import OneImageKernels, quick_inference
 
 CPU = torch.device("cpu")
 

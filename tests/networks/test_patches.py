@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.checkpoints import Checkpoint
-from cascade.patches import patch_shape_for, predict_at, tiles
+from cascade.networks.checkpoint import Checkpoint
+from cascade.networks.patches import patch_shape_for, predict_at, tiles
 from tests.synthetic import tiny_spec
 
 SPEC = tiny_spec("stage2_levels", ("background", "body", "disc"), (1.0, 1.0, 1.0))

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.checkpoints import Normalisation
 from cascade.errors import InputError
-from cascade.preprocess import IntensityScale, detailed_input, network_input
+from cascade.networks.checkpoint import Normalisation
+from cascade.networks.preprocess import IntensityScale, detailed_input, network_input
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import tiny_spec
 

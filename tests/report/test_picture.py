@@ -10,7 +10,7 @@ from PIL import Image
 
 from cascade.errors import OutputError
 from cascade.labels import VERSE, disc_below, is_disc
-from cascade.picture import curved_sagittal, draw, save_picture
+from cascade.report.picture import curved_sagittal, draw, save_picture
 from cascade.terminology import colour_of
 from cascade.volume import LabelMap, Volume
 
@@ -52,7 +52,7 @@ def test_another_segmentation_is_drawn_beside_the_first_as_it_would_be_alone(cod
 
 def test_names_are_written(coded: Coded, line_mm: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     named = np.asarray(draw(*coded, line_mm)).astype(int)
-    monkeypatch.setattr("cascade.picture._write_names", lambda *_, **__: None)
+    monkeypatch.setattr("cascade.report.picture._write_names", lambda *_, **__: None)
     written = (named != np.asarray(draw(*coded, line_mm))).any(axis=-1)
     assert written.sum() > 500
     assert not written[:, : written.shape[1] // 2].any()

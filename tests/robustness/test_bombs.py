@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from cascade import dicom_series
-from cascade.checkpoints import StageSpec, build_network, load_checkpoint
 from cascade.errors import CascadeError, CheckpointError, InputError
-from cascade.formats import read_labels_file, read_scan_file
+from cascade.io import dicom_series
+from cascade.io.formats import read_labels_file, read_scan_file
+from cascade.networks.checkpoint import StageSpec, build_network, load_checkpoint
 from cascade.pipeline import read_scan
 from cascade.volume import MAX_VOXELS, Grid, Volume
 from tests import blocks

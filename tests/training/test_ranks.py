@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cascade.cases import read_cases
+from cascade.io.cases import read_cases
 from cascade.training import loop
 from cascade.training.examples import draw_batch, prepare_examples
 from cascade.training.loop import Run, train

@@ -5,7 +5,7 @@ change, one after the other,
 
 1. whole components: ``background`` in the middle of one removes it; ``sacrum`` inside a body makes it that, and the other way round;
 2. pieces: between two joined pieces the hull is filled;
-3. probabilities around the clicks (`cascade.postproc.refine`), from which a structure that was missed grows;
+3. probabilities around the clicks (`cascade.postproc.clicks.refine`), from which a structure that was missed grows;
 4. instances: a split, or two names in one body, cuts it; a joined pair, or one name in two neighbours, is one;
 5. names: a level is what its click says, and all others follow.
 """
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
-from cascade.corrections import BACKGROUND, BODY, DISC, JOIN, SPLIT, Click
 from cascade.errors import CascadeError, NumberingError
 from cascade.labels import SACRUM, is_disc
-from cascade.postproc.hints import Hints
+from cascade.postproc.clicks.click import BACKGROUND, BODY, DISC, JOIN, SPLIT, Click
+from cascade.postproc.clicks.hints import Hints
+from cascade.postproc.clicks.refine import Seed, box_around, grown, refine
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.instances import Instance, InstanceMap, Voxel
 from cascade.postproc.naming import Numbering
-from cascade.postproc.refine import Seed, box_around, grown, refine
 from cascade.volume import Grid, Volume
 
 #: A click within this many standard deviations of a component's voxels from its centroid speaks of the whole component: that is

@@ -1,6 +1,6 @@
 """Clicks: points in a scan with what a person says is there, and the files that hold them.
 
-What clicks do to a result is in `cascade.postproc.clicks`; here they are only what they are.
+What clicks do to a result is in `cascade.postproc.clicks.apply`; here they are only what they are.
 """
 
 from __future__ import annotations

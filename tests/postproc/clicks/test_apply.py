@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.corrections import WORDS, Click
 from cascade.errors import CascadeError, NoSpineError, NumberingError
 from cascade.labels import VERSE, is_disc
-from cascade.postproc.clicks import identify_with_clicks
+from cascade.postproc.clicks.apply import identify_with_clicks
+from cascade.postproc.clicks.click import WORDS, Click
 from cascade.postproc.identify import Identified
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
-from cascade.stage2_levels.train import CLASSES
+from cascade.stage2_levels.target import CLASSES
 from cascade.volume import LabelMap, Volume
 from tests.postproc.test_guarantees import (
     columns,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade import Click
-from cascade.corrections import WORDS, clicks_to_json, parse_clicks, read_clicks
 from cascade.errors import InputError
 from cascade.labels import CASCADE_EXTENDED
+from cascade.postproc.clicks.click import WORDS, clicks_to_json, parse_clicks, read_clicks
 
 POINT = st.tuples(*[st.floats(-500, 500)] * 3)
 CLICKS = st.lists(st.builds(Click, POINT, st.sampled_from([*CASCADE_EXTENDED.ids, *WORDS])), max_size=5)

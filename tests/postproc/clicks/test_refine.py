@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade.postproc.refine import REACH, SCALE_MM, Seed, refine
+from cascade.postproc.clicks.refine import REACH, SCALE_MM, Seed, refine
 from cascade.volume import Grid, Volume
 
 SHAPE = (17, 41, 43)

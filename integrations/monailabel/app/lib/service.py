@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cascade import Click, Segmentation, Segmenter
-from cascade.checkpoints import STAGES, packaged_weights
 from cascade.labels import get_scheme
+from cascade.networks.checkpoint import STAGES, packaged_weights
 from cascade.pipeline import Perception
 from cascade.terminology import colour_of
 
