@@ -32,9 +32,10 @@ from cascade.evaluation.metrics import dice
 from cascade.io.cases import Case, read_cases
 from cascade.io.nifti import read_label_array, write_labels
 from cascade.labels import CASCADE, VERSE, LabelScheme
-from cascade.networks.checkpoint import Checkpoint, StageSpec, load_checkpoint
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint
 from cascade.networks.patches import patch_shape_for, predict_at, tiles
 from cascade.networks.preprocess import network_input
+from cascade.networks.spec import StageSpec
 from cascade.report.picture import curved_sagittal, to_grey, window
 from cascade.stage1_spine import target as stage1
 from cascade.stage2_levels import target as stage2

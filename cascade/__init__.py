@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from cascade._version import __version__
 
 if TYPE_CHECKING:
     from cascade.cohorts.manifest import Outcome
@@ -83,6 +83,7 @@ __all__ = [
     "Segmenter",
     "Volume",
     "WorkersError",
+    "__version__",
     "segment",
 ]
 

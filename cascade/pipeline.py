@@ -22,8 +22,9 @@ from cascade.cohorts.workers import Workers, core_count
 from cascade.errors import InputError, NumberingError
 from cascade.io.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
-from cascade.networks.checkpoint import STAGES, Checkpoint, choose_device, load_checkpoint
+from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
 from cascade.networks.preprocess import finite
+from cascade.networks.spec import STAGE_NAMES
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, Notice, identify
 from cascade.postproc.naming import Numbering
@@ -102,7 +103,7 @@ class Segmenter:
             The device is not there.
         """
         chosen, folder = choose_device(device), Path(weights) if weights is not None else None
-        stage1, stage2 = (load_checkpoint(stage, folder, chosen, recorded=True) for stage in STAGES)
+        stage1, stage2 = (load_checkpoint(stage, folder, chosen, recorded=True) for stage in STAGE_NAMES)
         return cls(stage1, stage2, chosen)
 
     def segment(
@@ -247,7 +248,7 @@ class Segmenter:
         )
 
     def _provenance(self, seen: Perception, clock: _Clock, clicks: Sequence[Click]) -> dict[str, Any]:
-        from cascade import __version__
+        from cascade._version import __version__
 
         grid = seen.scan.grid
         return {

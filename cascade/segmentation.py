@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cascade.io.cases import write_case
+from cascade.io.files import replacing
 from cascade.io.formats import Source, write_labels_file
-from cascade.io.nifti import replacing
 from cascade.measure import Measurement, measure, save_table
 from cascade.postproc.identify import Notice
 from cascade.stage1_spine.locate import Spine

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from cascade.labels import CANAL, SACRUM, VERSE, is_disc
-from cascade.networks.checkpoint import Normalisation, StageSpec, build_network, save_checkpoint
+from cascade.networks.checkpoint import build_network, save_checkpoint
+from cascade.networks.spec import Normalisation, StageSpec
 from cascade.phantom import PhantomSpec, render
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.paint import paint

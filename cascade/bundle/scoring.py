@@ -20,9 +20,9 @@ from cascade.evaluation.pairs import pair_up
 from cascade.evaluation.report import write_report
 from cascade.evaluation.results import write_table
 from cascade.evaluation.summary import evaluate_all, write_summary
+from cascade.io.files import replacing
 from cascade.io.formats import read_labels_file
-from cascade.io.nifti import replacing
-from cascade.networks.checkpoint import StageSpec
+from cascade.networks.spec import StageSpec
 from cascade.volume import LabelMap, label_dtype
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from torch import nn
 
 from cascade.bundle.weights import save_weights
 from cascade.io.cases import read_cases
-from cascade.networks.checkpoint import StageSpec, load_checkpoint
+from cascade.networks.checkpoint import load_checkpoint
+from cascade.networks.spec import StageSpec
 from cascade.stages import STAGES, TrainableStage
 from cascade.training.examples import Example, prepare_examples
 from cascade.training.loop import train

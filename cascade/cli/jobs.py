@@ -44,7 +44,7 @@ class Keep:
 
     def __call__(self, result: Segmentation, job: Job) -> None:
         """Write the labels, and what goes beside them, all or nothing."""
-        from cascade.io.nifti import together
+        from cascade.io.files import together
 
         with together():
             result.save(job.output, seg_type=self.seg_type)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.jobs import FORMATS, Keep, is_file_name, list_jobs
 from cascade.errors import InputError, NumberingError

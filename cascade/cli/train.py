@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.cli import console
 from cascade.labels import SCHEMES
 
@@ -85,10 +85,10 @@ def _class_factor(text: str) -> tuple[str, float]:
 
 
 def _write_mean(options: argparse.Namespace) -> int:
-    from cascade.networks.checkpoint import STAGES
+    from cascade.networks.spec import STAGE_NAMES
     from cascade.training.mean import write_mean
 
-    (stage,) = (name for name in STAGES if name.startswith(options.stage))
+    (stage,) = (name for name in STAGE_NAMES if name.startswith(options.stage))
     spec = write_mean(stage, options.mean, options.out, dict(options.odds))
     print(f"{options.out / spec.stage}.safetensors\tmean of {len(options.mean)}")
     return console.DONE

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from cascade.cohorts.job import Job
 from cascade.errors import OutputError
-from cascade.io.nifti import remove_leftovers
+from cascade.io.files import remove_leftovers
 from cascade.io.recognise import stem
 from cascade.postproc.identify import Notice
 from cascade.segmentation import Segmentation

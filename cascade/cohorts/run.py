@@ -63,7 +63,7 @@ class Task:
 
     def made_with(self, **options: Any) -> dict[str, Any]:
         """What decides the results beside the scans, for the manifest; `options` are those of `keep`."""
-        from cascade import __version__
+        from cascade._version import __version__
 
         numbering = None if self.numbering is None else dataclasses.asdict(self.numbering)
         clicks = {"clicks": clicks_to_json(self.clicks)} if self.clicks else {}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cascade.export.kinds import BundleKind
-from cascade.networks.checkpoint import StageSpec
+from cascade.networks.spec import StageSpec
 
 Config = dict[str, Any]
 

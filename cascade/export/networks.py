@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from cascade.errors import CascadeError
 from cascade.io.extras import extra
-from cascade.io.nifti import replacing
-from cascade.networks.checkpoint import STAGES, Checkpoint, StageSpec, load_checkpoint
+from cascade.io.files import replacing
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint
 from cascade.networks.patches import patch_shape_for
+from cascade.networks.spec import STAGE_NAMES, StageSpec
 from cascade.volume import Shape
 
 #: Largest difference of a logit from torch's.
@@ -53,7 +54,7 @@ def export_networks(
         What was written.
     spec : StageSpec
     """
-    for stage in STAGES:
+    for stage in STAGE_NAMES:
         checkpoint = load_checkpoint(stage, weights)
         path = out / f"{stage}{suffix}"
         write(checkpoint, path)

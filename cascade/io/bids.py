@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cascade.errors import InputError
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 from cascade.io.recognise import find_suffix, stem
 from cascade.labels import LabelScheme
 from cascade.terminology import colour_of, description_of
@@ -57,7 +57,7 @@ def derivative_path(scan: Path, root: Path) -> Path:
 
 def write_dataset_description(derivatives: Path, root: Path) -> None:
     """Write ``dataset_description.json`` of the derivatives, which names the program and links the raw data set."""
-    from cascade import __version__
+    from cascade._version import __version__
 
     link = "../.." if derivatives.resolve().parent.parent == root.resolve() else root.resolve().as_uri()
     description = {

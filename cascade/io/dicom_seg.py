@@ -21,7 +21,7 @@ from pydicom.uid import generate_uid
 from cascade.errors import InputError, OutputError
 from cascade.io.dicom import LPS_TO_RAS, DicomSource
 from cascade.io.dicom_series import DAMAGED, attribute, quiet
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 from cascade.labels import CANAL, rank
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import Grid, LabelMap
@@ -56,7 +56,7 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
     OutputError
         There is no structure to write, the labels are not on the source's grid, or the source lacks what a SEG must repeat.
     """
-    from cascade import __version__
+    from cascade._version import __version__
 
     names = sorted(labels.structures, key=_from_head_to_foot)
     if not names:

@@ -19,8 +19,8 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError
+from cascade.io.files import replacing
 from cascade.io.itk_headers import check_header, native_name
-from cascade.io.nifti import replacing
 from cascade.volume import Grid, LabelMap, Volume
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote the values of a file

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import gzip
 import json
 import math
-import os
-import re
-import tempfile
-import threading
 import zlib
-from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -28,7 +21,8 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from cascade.errors import InputError, OutputError, SchemeError
+from cascade.errors import InputError, OutputError, SchemeError, first_line
+from cascade.io.files import replacing
 from cascade.io.recognise import recognise_content
 from cascade.labels import PARTLY, LabelScheme, get_scheme
 from cascade.volume import MAX_VOXELS, Grid, LabelMap, Volume
@@ -38,9 +32,6 @@ SUFFIXES = (".nii", ".nii.gz")
 FORM_TOLERANCE_MM = 0.1
 #: NIfTI extension code for a plain comment.
 _COMMENT = 6
-_CANNOT_WRITE = "{path}: cannot write here ({why}); choose another output"
-#: Temporary files that wait for the end of `together`, and what they will be called.
-_waiting: ContextVar[dict[Path, Path] | None] = ContextVar("waiting", default=None)
 #: No byte of deflate holds more than this many.
 DEFLATE_RATIO = 1032
 #: Header and extensions together.
@@ -48,9 +39,6 @@ _MAX_HEADER_BYTES = 1 << 24
 _GZIP = b"\x1f\x8b"
 #: What nibabel raises on files that are damaged.
 _UNREADABLE = (ValueError, OSError, EOFError, zlib.error, ArithmeticError, LookupError, TypeError, MemoryError, WrapStructError)
-#: Names of the temporary files of `replacing`: the start of the file's name, then what makes them unique.
-_START, _TEMPORARY = 40, re.compile(r"\.(?P<start>.{1,40})\.[a-z0-9_]{8}(\.[^.]+)*")
-_UMASK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -168,80 +156,6 @@ def write_image_file(image: Nifti1Image, path: Path) -> None:
         nib.save(image, temporary)
 
 
-@contextlib.contextmanager
-def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success rename it to `path`, on failure leave nothing behind.
-
-    Inside `together` the renaming waits for its end.
-
-    Raises
-    ------
-    OutputError
-        The folder cannot be made or written, a folder is in the way, or there is no space.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:_START]}.", suffix=suffix or path.suffix, dir=path.parent)
-        temporary = Path(name)
-        os.close(handle)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        if (waiting := _waiting.get()) is None:
-            temporary.replace(path)
-        else:
-            waiting[temporary], temporary = path, None
-    except OSError as error:
-        raise OutputError(_CANNOT_WRITE.format(path=path, why=error.strerror or _first_line(error))) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def together() -> Iterator[None]:
-    """Let all files that are written with `replacing` inside appear when it ends, or, if one of them fails, none.
-
-    Raises
-    ------
-    OutputError
-        As for `replacing`.
-    """
-    waiting: dict[Path, Path] = {}
-    token = _waiting.set(waiting)
-    try:
-        yield
-        for temporary, path in waiting.items():
-            try:
-                temporary.replace(path)
-            except OSError as error:
-                raise OutputError(_CANNOT_WRITE.format(path=path, why=error.strerror or error)) from error
-    finally:
-        _waiting.reset(token)
-        for temporary in waiting:
-            temporary.unlink(missing_ok=True)
-
-
-def remove_leftovers(outputs: Iterable[Path]) -> None:
-    """Delete what a killed process left of writing `outputs`; nobody may be writing them now."""
-    starts: dict[Path, set[str]] = {}
-    for path in outputs:
-        starts.setdefault(path.parent, set()).add(path.name[:_START])
-    for folder in filter(Path.is_dir, starts):
-        for file in folder.iterdir():
-            if (found := _TEMPORARY.fullmatch(file.name)) and found["start"] in starts[folder]:
-                file.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    with _UMASK:
-        mask = os.umask(0)
-        os.umask(mask)
-    return mask
-
-
 def _open(path: Path) -> Nifti1Image:
     """Open a file of which nothing has been believed yet."""
     if not path.is_file():
@@ -251,7 +165,7 @@ def _open(path: Path) -> Nifti1Image:
             _check_extensions(path)
             image = _load(path)
     except (*_UNREADABLE, ImageFileError, HeaderDataError) as error:
-        raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it cannot be read as one ({_first_line(error)})") from error
+        raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it cannot be read as one ({first_line(error)})") from error
     if not isinstance(image, Nifti1Image):
         raise InputError(f"{path}: expected a NIfTI file (.nii or .nii.gz); it is {type(image).__name__}")
     return image
@@ -341,7 +255,7 @@ def _data(image: Nifti1Image, shape: tuple[int, ...], path: Path) -> NDArray[Any
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asanyarray(image.dataobj).reshape(shape)
     except _UNREADABLE as error:
-        raise InputError(f"{path}: expected {math.prod(shape)} voxels; the file is truncated or damaged ({_first_line(error)})") from error
+        raise InputError(f"{path}: expected {math.prod(shape)} voxels; the file is truncated or damaged ({first_line(error)})") from error
 
 
 def _grid(image: Nifti1Image, path: Path) -> Grid:
@@ -385,7 +299,3 @@ def _on_grid(data: NDArray[Any], grid: Grid, like: NiftiHeader | None) -> Nifti1
         image.header["pixdim"][:4] = source["pixdim"][:4]
         image.header["xyzt_units"] = source["xyzt_units"]
     return image
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]

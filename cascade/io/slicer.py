@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 from cascade.labels import LabelScheme
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import LabelMap

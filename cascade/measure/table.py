@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade.errors import InputError
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 from cascade.labels import CANAL, SACRUM, is_disc, rank
 from cascade.measure.endplates import Mask, Shape, aligned, fit_shape, patient_axes, tilt_deg
 from cascade.volume import FloatArray, Grid, LabelMap, Volume

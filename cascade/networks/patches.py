@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cascade.networks.checkpoint import Checkpoint, StageSpec
+from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.kernels import quick_inference
+from cascade.networks.spec import StageSpec
 from cascade.volume import Shape
 
 #: Width of the blending weights as a fraction of the patch; at the patch's border they have fallen to about 2 %.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.errors import InputError
-from cascade.networks.checkpoint import Normalisation, StageSpec
+from cascade.networks.spec import Normalisation, StageSpec
 from cascade.volume import Volume
 
 #: Percentiles and moments of larger scans are taken from about this many evenly spaced voxels.

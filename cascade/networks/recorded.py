@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cascade.errors import CheckpointError
 from cascade.io import schema
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 
 _CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias")
 #: The layers that a record may hold, and what has to be known of each to build it again.

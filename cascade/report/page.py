@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from cascade.errors import InputError
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 from cascade.labels import BODIES
 from cascade.measure import Measurement
 from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw

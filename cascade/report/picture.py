@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 from cascade.labels import is_disc
 from cascade.terminology import colour_of
 from cascade.volume import FloatArray, Grid, LabelMap, Volume

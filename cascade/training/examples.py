@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cascade.errors import CascadeError, InputError
 from cascade.io.cases import Case
-from cascade.networks.checkpoint import StageSpec
 from cascade.networks.preprocess import detailed_input, finite
+from cascade.networks.spec import StageSpec
 from cascade.training.augmentation import bent_grid, sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import Grid, LabelMap

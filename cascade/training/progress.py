@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 from cascade.report.picture import to_grey, window
 from cascade.terminology import colour_of
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cascade.errors import InputError
 from cascade.io import schema
-from cascade.networks.checkpoint import FORMAT, MAX_PATCH_VOXELS, StageSpec, check_spec
+from cascade.networks.spec import FORMAT, MAX_PATCH_VOXELS, StageSpec, check_spec
 from cascade.training.augmentation import Augmentation
 
 

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from cascade.io.cases import Case
 from cascade.labels import VERSE
-from cascade.networks.checkpoint import StageSpec
 from cascade.networks.preprocess import IntensityScale
+from cascade.networks.spec import StageSpec
 from cascade.training.examples import Example
 from cascade.volume import Grid
 

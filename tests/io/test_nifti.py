@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from cascade.errors import InputError, OutputError
-from cascade.io.nifti import read_image, read_label_array, replacing, together, write_labels, write_volume
+from cascade.io.files import replacing, together
+from cascade.io.nifti import read_image, read_label_array, write_labels, write_volume
 from cascade.labels import CASCADE
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import turned

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from cascade.errors import CascadeError, CheckpointError
-from cascade.networks.checkpoint import STAGES, StageSpec, build_network, choose_device, load_checkpoint, packaged_weights, save_checkpoint
+from cascade.networks.checkpoint import build_network, choose_device, load_checkpoint, packaged_weights, save_checkpoint
 from cascade.networks.patches import patch_shape_for
+from cascade.networks.spec import STAGE_NAMES, StageSpec
 from tests.synthetic import tiny_spec
 
 STAGE = "stage1_spine"
@@ -167,7 +168,7 @@ def test_the_packaged_weights_are_found_whatever_is_installed() -> None:
 
 
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGE_NAMES)
 def test_the_packaged_weights_are_whole(stage: str) -> None:
     checkpoint = load_checkpoint(stage)
     assert checkpoint.spec.stage == stage

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.errors import InputError
-from cascade.networks.checkpoint import Normalisation
 from cascade.networks.preprocess import IntensityScale, detailed_input, network_input
+from cascade.networks.spec import Normalisation
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import tiny_spec
 

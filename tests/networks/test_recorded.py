@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from cascade.errors import CheckpointError
-from cascade.networks.checkpoint import STAGES, StageSpec, build_network, load_checkpoint, packaged_weights, save_checkpoint, write_record
+from cascade.networks.checkpoint import build_network, load_checkpoint, packaged_weights, save_checkpoint, write_record
 from cascade.networks.recorded import RecordedNetwork, Step, from_json, record, to_json
+from cascade.networks.spec import STAGE_NAMES, StageSpec
 from tests.synthetic import tiny_spec
 
 STAGE = "stage1_spine"
@@ -131,9 +132,9 @@ def test_a_record_of_other_layers_than_the_weights_is_refused(spec: StageSpec, t
 
 
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGE_NAMES)
 def test_the_packaged_networks_are_recorded(stage: str) -> None:
-    """If not: ``python -c "from cascade.networks.checkpoint import *; [write_record(s, packaged_weights()) for s in STAGES]"``."""
+    """If not: ``python -c "from cascade.networks.checkpoint import *; [write_record(s, packaged_weights()) for s in STAGE_NAMES]"``."""
     recorded, built = (load_checkpoint(stage, recorded=way).network for way in (True, False))
     assert isinstance(recorded, RecordedNetwork)
     image = torch.rand(1, 1, 32, 64, 64)

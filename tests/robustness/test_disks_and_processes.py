@@ -109,7 +109,7 @@ SLOW_WRITER = """
 import sys, time
 from pathlib import Path
 from cascade.cli import console
-from cascade.io.nifti import replacing
+from cascade.io.files import replacing
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 

@@ -16,7 +16,7 @@ from cascade.errors import CascadeError
 from cascade.io.cases import list_cases
 from cascade.io.formats import read_scan_file
 from cascade.io.recognise import recognise_content
-from cascade.networks.checkpoint import StageSpec
+from cascade.networks.spec import StageSpec
 from tests.robustness.corpus import TARGETS
 from tests.robustness.fuzz import plan_for, run
 from tests.synthetic import tiny_spec

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cascade.networks.checkpoint import StageSpec
+from cascade.networks.spec import StageSpec
 from cascade.stage1_spine.target import BACKGROUND
 from cascade.training.examples import draw_batch
 from cascade.training.recipe import PatchChoice, Recipe

@@ -17,8 +17,8 @@ from cascade import CascadeError, InputError
 from cascade.io.cases import Case, write_case
 from cascade.io.formats import read_labels_file, read_scan_file
 from cascade.labels import LabelScheme
-from cascade.networks.checkpoint import STAGES as STAGE_NAMES
 from cascade.networks.checkpoint import choose_device, load_checkpoint
+from cascade.networks.spec import STAGE_NAMES
 from cascade.stages import STAGES
 from cascade.training.examples import prepare_examples
 from cascade.training.loop import train
