@@ -1,7 +1,6 @@
 """The shape of one vertebral body or disc in a frame of its own: end plates, walls, heights.
 
-Everything is measured on the 0.5 surface of the mask, interpolated linearly between voxel centres, so that neither the
-orientation of the grid nor its anisotropy moves a plane. The frame's rows are the unit vectors right, front and up.
+The frame's rows are the unit vectors right, front and up; surfaces are those of `cascade.measure.lattice`.
 """
 
 from __future__ import annotations
@@ -9,14 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from cascade.measure.lattice import ACROSS_MM, Lattice, Mask, centre_of, crossings, middle_half, sample, trimmed_mean
 from cascade.volume import FloatArray, Grid
 
-Mask = NDArray[np.bool_]
-#: Steps of the lattice on which a mask is sampled: across (right, front) and along the structure.
-_ACROSS_MM, _ALONG_MM = 1.0, 0.5
 #: Half the width of the mid-sagittal band; wide enough for two slices of the thickest clinical scans.
 _MIDDLE_MM = 5.0
 #: End plates are fitted inside this part of the outline, away from the rounded rim.
@@ -54,20 +49,6 @@ class Shape:
     heights_mm: tuple[float, float, float]
     depth_mm: float
     width_mm: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Lattice:
-    """Occupancy (0 to 1) of a mask at local coordinates around its centroid: axes right, front, up.
-
-    `grain_mm` is how far the voxels' staircase strays from a plane across `up`.
-    """
-
-    occupancy: FloatArray
-    right: FloatArray
-    front: FloatArray
-    up: FloatArray
-    grain_mm: float
 
 
 def patient_axes(grid: Grid) -> FloatArray:
@@ -143,8 +124,8 @@ def _frame(right: FloatArray, up: FloatArray) -> FloatArray:
 
 def _fit(mask: Mask, grid: Grid, axes: FloatArray) -> Shape | None:
     """Measure along `axes` as they are; None where an end plate cannot be fitted."""
-    lattice = _sample(mask, grid, axes)
-    bottom, top = _crossings(lattice.occupancy, lattice.up)
+    lattice = sample(mask, grid, axes)
+    bottom, top = crossings(lattice.occupancy, lattice.up)
     upper, lower = _normal(top, lattice, axes), _normal(bottom, lattice, axes)
     if upper is None or lower is None:
         return None
@@ -153,41 +134,7 @@ def _fit(mask: Mask, grid: Grid, axes: FloatArray) -> Shape | None:
     return Shape(axes, upper, lower, _heights(top - bottom, lattice, rear, front), front - rear, right - left)
 
 
-def _sample(mask: Mask, grid: Grid, axes: FloatArray) -> _Lattice:
-    points = grid.to_world(np.argwhere(mask))
-    centre = points.mean(axis=0)
-    margin = 1.5 * max(grid.spacing_mm)
-    local = (points - centre) @ axes.T
-    steps = np.array([_ACROSS_MM, _ACROSS_MM, _ALONG_MM])
-    first = np.floor((local.min(axis=0) - margin) / steps) * steps
-    counts = np.ceil((local.max(axis=0) + margin - first) / steps).astype(int) + 1
-    turn = np.linalg.inv(grid.vox2world[:3, :3]) @ axes.T
-    occupancy = ndimage.affine_transform(
-        mask.astype(np.float32), turn * steps, grid.to_voxels(first @ axes + centre), tuple(counts), order=1, mode="grid-constant"
-    )
-    right, front, up = (low + np.arange(n) * step for low, n, step in zip(first, counts, steps, strict=True))
-    grain_mm = 0.35 * float(np.linalg.norm(axes[2] @ grid.vox2world[:3, :3]))
-    return _Lattice(occupancy, right, front, up, grain_mm)
-
-
-def _crossings(occupancy: FloatArray, positions: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """First and last place along the last axis where the occupancy passes 0.5; NaN where it never does."""
-    inside = np.pad(occupancy, [(0, 0)] * (occupancy.ndim - 1) + [(1, 1)])
-    step = positions[1] - positions[0]
-    places = np.concatenate([[positions[0] - step], positions, [positions[-1] + step]])
-    return _first(inside, places), _first(inside[..., ::-1], places[::-1])
-
-
-def _first(occupancy: FloatArray, places: FloatArray) -> FloatArray:
-    index = np.argmax(occupancy >= 0.5, axis=-1)
-    after = np.take_along_axis(occupancy, index[..., None], -1)[..., 0]
-    before = np.take_along_axis(occupancy, np.maximum(index - 1, 0)[..., None], -1)[..., 0]
-    share = (after - 0.5) / np.where(after > before, after - before, 1.0)
-    found: FloatArray = np.where(index > 0, places[index] - share * (places[1] - places[0]), np.nan)
-    return found
-
-
-def _normal(face: FloatArray, lattice: _Lattice, axes: FloatArray) -> FloatArray | None:
+def _normal(face: FloatArray, lattice: Lattice, axes: FloatArray) -> FloatArray | None:
     """Unit normal (RAS+, upward) of the plane through the core of a face; None if fewer than ten points define it."""
     right, front = np.meshgrid(lattice.right, lattice.front, indexing="ij")
     seen = np.isfinite(face) & (_steepness(face) < _STEEP)
@@ -209,10 +156,10 @@ def _normal(face: FloatArray, lattice: _Lattice, axes: FloatArray) -> FloatArray
 
 def _steepness(face: FloatArray) -> FloatArray:
     """Slope of a face from rear to front, over 6 mm; 0 where the face ends within 3 mm."""
-    reach = round(3 / _ACROSS_MM)
+    reach = round(3 / ACROSS_MM)
     slopes = np.zeros(face.shape)
     if face.shape[1] > 2 * reach:
-        change = np.abs(face[:, 2 * reach :] - face[:, : -2 * reach]) / (2 * reach * _ACROSS_MM)
+        change = np.abs(face[:, 2 * reach :] - face[:, : -2 * reach]) / (2 * reach * ACROSS_MM)
         slopes[:, reach:-reach] = np.nan_to_num(change)
     return slopes
 
@@ -229,42 +176,23 @@ def _robust_fit(design: FloatArray, heights: FloatArray, grain_mm: float) -> Flo
     return fit
 
 
-def _walls(lattice: _Lattice, axis: int) -> tuple[float, float]:
+def _walls(lattice: Lattice, axis: int) -> tuple[float, float]:
     """Both ends along `axis` (0 right, 1 front): the mean over the lines at half height, in the middle of the other axis."""
     positions = (lattice.right, lattice.front)[axis]
     other = (lattice.front, lattice.right)[axis]
     occupancy = np.moveaxis(lattice.occupancy, axis, -1)
     inside: Mask = np.asarray(lattice.occupancy >= 0.5)
-    height = _middle(lattice.up, np.asarray(inside.any(axis=(0, 1))))
-    across = np.abs(other - _centre(other, np.asarray(inside.any(axis=(axis, 2))))) <= _MIDDLE_MM
-    low, high = _crossings(occupancy[across][:, height], positions)
-    return _mean(low), _mean(high)
+    height = middle_half(lattice.up, np.asarray(inside.any(axis=(0, 1))))
+    across = np.abs(other - centre_of(other, np.asarray(inside.any(axis=(axis, 2))))) <= _MIDDLE_MM
+    low, high = crossings(occupancy[across][:, height], positions)
+    return trimmed_mean(low), trimmed_mean(high)
 
 
-def _heights(heights: FloatArray, lattice: _Lattice, rear: float, front: float) -> tuple[float, float, float]:
-    across = np.abs(lattice.right - _centre(lattice.right, np.asarray(np.isfinite(heights).any(axis=1)))) <= _MIDDLE_MM
-    place = (lattice.front - rear) / max(front - rear, _ACROSS_MM)
+def _heights(heights: FloatArray, lattice: Lattice, rear: float, front: float) -> tuple[float, float, float]:
+    across = np.abs(lattice.right - centre_of(lattice.right, np.asarray(np.isfinite(heights).any(axis=1)))) <= _MIDDLE_MM
+    place = (lattice.front - rear) / max(front - rear, ACROSS_MM)
     anterior, middle, posterior = (
-        heights[across][:, np.abs(place - where) <= max(_HALF_BAND, 0.6 * _ACROSS_MM / max(front - rear, _ACROSS_MM))]
+        heights[across][:, np.abs(place - where) <= max(_HALF_BAND, 0.6 * ACROSS_MM / max(front - rear, ACROSS_MM))]
         for where in (_ANTERIOR, _MIDDLE, _POSTERIOR)
     )
-    return _mean(anterior), _mean(middle), _mean(posterior)
-
-
-def _centre(positions: FloatArray, occupied: Mask) -> float:
-    return float((positions[occupied][0] + positions[occupied][-1]) / 2) if occupied.any() else np.nan
-
-
-def _middle(positions: FloatArray, occupied: Mask) -> Mask:
-    """The middle half of what is occupied (at least one place)."""
-    if not occupied.any():
-        return occupied
-    low, high = positions[occupied][0], positions[occupied][-1]
-    return np.asarray(np.abs(positions - (low + high) / 2) <= max((high - low) / 4, positions[1] - positions[0]))
-
-
-def _mean(values: FloatArray) -> float:
-    """Mean without the lowest and highest tenth; NaN if there is nothing."""
-    ordered = np.sort(values[np.isfinite(values)])
-    trimmed = ordered[len(ordered) // 10 : len(ordered) - len(ordered) // 10]
-    return float(trimmed.mean()) if len(trimmed) else np.nan
+    return trimmed_mean(anterior), trimmed_mean(middle), trimmed_mean(posterior)
