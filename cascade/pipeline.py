@@ -103,7 +103,7 @@ class Segmenter:
             The device is not there.
         """
         chosen, folder = choose_device(device), Path(weights) if weights is not None else None
-        stage1, stage2 = (load_checkpoint(stage, folder, chosen, recorded=True) for stage in STAGE_NAMES)
+        stage1, stage2 = (load_checkpoint(stage, folder, chosen) for stage in STAGE_NAMES)
         return cls(stage1, stage2, chosen)
 
     def segment(

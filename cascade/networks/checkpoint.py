@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 MAX_WEIGHTS_BYTES = 2 << 30
 MAX_PARAMETERS = 1 << 29
-#: Of the network's layers, beside the weights: see `cascade.networks.recorded`.
-_RECORD = ".layers.json"
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def packaged_weights() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "weights"
 
 
-def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu", *, recorded: bool = False) -> Checkpoint:
+def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu") -> Checkpoint:
     """Load ``<stage>.json`` and ``<stage>.safetensors`` from a folder (by default the packaged one).
 
     Parameters
@@ -68,9 +66,6 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu",
     stage : str
     folder : Path, optional
     device : str
-    recorded : bool
-        For inference: build the network from its record, ``<stage>.layers.json``, where there is one. It computes the same and
-        is there without importing MONAI, but it is no MONAI class, which training and export need.
 
     Raises
     ------
@@ -92,15 +87,14 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu",
             f"{weights_path}: expected sha256 {spec.weights_sha256[:12]}..., found {found[:12]}...; "
             "the file is truncated or altered; restore it from the release"
         )
-    network = (_recorded_network(spec, folder) if recorded else None) or _skeleton(spec)
-    network = _filled(network, spec, content, weights_path).to(device).eval()
+    network = _filled(_skeleton(spec), spec, content, weights_path).to(device).eval()
     return Checkpoint(spec, network, folder)
 
 
 @cache
 def _loaded_once(stage: str, folder: Path | None, device: str, sha256: str) -> Checkpoint:
     """Load a checkpoint that another process has pickled, and make sure that it is the same."""
-    checkpoint = load_checkpoint(stage, folder, device, recorded=True)
+    checkpoint = load_checkpoint(stage, folder, device)
     if checkpoint.spec.weights_sha256 != sha256:
         raise CheckpointError(
             f"{checkpoint.folder}: expected {stage} with sha256 {sha256[:12]}..., found {checkpoint.spec.weights_sha256[:12]}...; "
@@ -127,7 +121,7 @@ def _read_weights(path: Path) -> bytes:
 
 
 def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> StageSpec:
-    """Write the weights as float16 safetensors, and beside them the spec, with the weights' sha256, and the network's record."""
+    """Write the weights as float16 safetensors, and beside them the spec, with the weights' sha256."""
     import dataclasses
 
     import torch
@@ -141,12 +135,13 @@ def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> 
     for suffix, payload in ((".safetensors", content), (".json", spec.to_json().encode())):
         with replacing(folder / f"{spec.stage}{suffix}") as temporary:
             temporary.write_bytes(payload)
-    write_record(spec.stage, folder)
     return spec
 
 
 def build_network(spec: StageSpec) -> torch.nn.Module:
-    """Build the MONAI network that a spec names, with untrained weights.
+    """Build the network that a spec names, with untrained weights.
+
+    A plain UNet is that of `cascade.networks.unet`, everything else MONAI's.
 
     Raises
     ------
@@ -169,35 +164,23 @@ def _skeleton(spec: StageSpec) -> torch.nn.Module:
 
 
 def _construct(spec: StageSpec) -> torch.nn.Module:
-    from monai.networks import nets
+    from cascade.networks.unet import plain_unet
 
     try:
         check_arguments(spec.network_arguments, "network_arguments")
         if spec.network not in NETWORKS:
             raise ValueError(f"expected one of {', '.join(NETWORKS)}")
-        network: torch.nn.Module = getattr(nets, spec.network)(**spec.network_arguments)
+        plain = plain_unet(spec.network_arguments) if spec.network == "UNet" else None
+        return plain or _from_monai(spec)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{spec.stage}: expected arguments that {spec.network} can be built with ({error})") from error
+
+
+def _from_monai(spec: StageSpec) -> torch.nn.Module:
+    from monai.networks import nets  # takes as long as all the networks' work on a clinical scan
+
+    network: torch.nn.Module = getattr(nets, spec.network)(**spec.network_arguments)
     return network
-
-
-def write_record(stage: str, folder: Path) -> bool:
-    """Write ``<stage>.layers.json`` for the checkpoint in `folder`; False if a record cannot hold its network."""
-    from cascade.networks.recorded import save_record
-
-    spec = _read_spec(folder / f"{stage}.json")
-    return save_record(build_network(spec), folder / f"{stage}{_RECORD}", _made_from(spec))
-
-
-def _recorded_network(spec: StageSpec, folder: Path) -> torch.nn.Module | None:
-    """The network that ``<stage>.layers.json`` records, without memory for its weights; None if there is no record of it."""
-    from cascade.networks.recorded import load_record
-
-    return load_record(folder / f"{spec.stage}{_RECORD}", _made_from(spec))
-
-
-def _made_from(spec: StageSpec) -> dict[str, Any]:
-    return {"network": spec.network, "network_arguments": dict(spec.network_arguments)}
 
 
 def _filled(network: torch.nn.Module, spec: StageSpec, content: bytes, path: Path) -> torch.nn.Module:

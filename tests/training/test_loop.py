@@ -132,7 +132,6 @@ class TestLoop:
         spec = train(examples, RECIPE, tmp_path, progress=lambda step, steps, _: seen.append((step, steps)))
         assert {path.name for path in tmp_path.iterdir()} == {
             "stage2_levels.json",
-            "stage2_levels.layers.json",
             "stage2_levels.safetensors",
             "state.pt",
             "log.csv",
