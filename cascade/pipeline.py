@@ -32,13 +32,13 @@ from cascade.postproc.paint import paint
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
-from cascade.volume import LabelMap, Volume
+from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, LabelMap, Volume
 
 #: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
 _NETWORKS = threading.Lock()
 MIN_VOXELS, FEW_SLICES = 5, 8
-#: A whole body, and the bore of a scanner along it: what lies beyond is an error in the header, and hours of work.
-MAX_EXTENT_MM, MAX_EXTENT_MM3 = 2500.0, 1e9
+#: The bore of a scanner along a whole body: what lies beyond is an error in the header, and hours of work.
+MAX_EXTENT_MM3 = 1e9
 
 #: Clicks, or the file that holds them.
 Clicks = Sequence[Click] | str | os.PathLike[str]
@@ -298,7 +298,7 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     if min(scan.grid.shape) < MIN_VOXELS:
         raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
     extent_mm = np.multiply(scan.grid.shape, scan.grid.spacing_mm)
-    if extent_mm.max() > MAX_EXTENT_MM or extent_mm.prod() > MAX_EXTENT_MM3:
+    if not MIN_EXTENT_MM <= extent_mm.max() <= MAX_EXTENT_MM or extent_mm.prod() > MAX_EXTENT_MM3:
         found = " x ".join(f"{length:.4g}" for length in extent_mm)
         raise InputError(f"{name}: expected the field of view of a scanner; found {found} mm; correct the header's voxel spacing")
     if min(scan.grid.shape) <= FEW_SLICES:
