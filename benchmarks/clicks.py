@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade import Click, LabelMap, NoSpineError, NumberingError, Segmenter
-from cascade.cases import read_cases
+from cascade.evaluation.metrics import dice
+from cascade.io.cases import read_cases
 from cascade.labels import CANAL
-from cascade.metrics import dice
 from cascade.pipeline import Perception
 
 COUNTS = (1, 3, 5)

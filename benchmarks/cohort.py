@@ -23,9 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cascade.cases import list_cases
-from cascade.manifest import MANIFEST
-from cascade.nifti import write_volume
+from cascade.cohorts.manifest import MANIFEST
+from cascade.io.cases import list_cases
+from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec, render
 
 #: What two runs of the same cohort may differ in.

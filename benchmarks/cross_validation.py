@@ -22,19 +22,19 @@ import torch
 from tqdm import tqdm
 
 from cascade import Segmenter
-from cascade.cases import Case, read_cases
-from cascade.checkpoints import load_checkpoint
 from cascade.errors import CascadeError
 from cascade.evaluation.pairs import Pair
 from cascade.evaluation.report import write_report
 from cascade.evaluation.results import write_table
 from cascade.evaluation.summary import evaluate_all, write_summary
+from cascade.io.cases import Case, read_cases
 from cascade.labels import VERSE
+from cascade.networks.checkpoint import load_checkpoint
+from cascade.stages import STAGES
 from cascade.training.examples import prepare_examples
 from cascade.training.loop import train
 from cascade.training.mean import write_mean
 from cascade.training.recipe import PatchChoice, Recipe
-from cascade.training.stages import STAGES
 
 #: About half the voxels a step of the shipped recipe, fewer steps, and no self-training; in the end all data sets are drawn equally often.
 PATCHES = (PatchChoice((16, 128, 128), 2), PatchChoice((32, 96, 96), 2), PatchChoice((48, 128, 128), 1))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade import CascadeError, LabelMap, Segmenter, Volume
-from cascade.cases import read_cases
+from cascade.io.cases import read_cases
 from cascade.labels import CANAL, SACRUM
 
 FLAGS = {"numbering-uncertain", "possible-lstv", "missing-body"}

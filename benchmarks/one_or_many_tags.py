@@ -26,18 +26,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cascade import LabelMap, Segmenter, Volume
-from cascade.cases import Case, read_cases
-from cascade.checkpoints import Checkpoint, StageSpec, load_checkpoint
 from cascade.datasets.axes import mirrored
 from cascade.errors import NoSpineError, NumberingError
+from cascade.evaluation.metrics import dice
+from cascade.io.cases import Case, read_cases
+from cascade.io.nifti import read_label_array, write_labels
 from cascade.labels import CASCADE, VERSE, LabelScheme
-from cascade.metrics import dice
-from cascade.nifti import read_label_array, write_labels
-from cascade.patches import patch_shape_for, predict_at, tiles
-from cascade.picture import colour_of, curved_sagittal, to_grey, window
-from cascade.preprocess import network_input
-from cascade.stage1_spine import train as stage1
-from cascade.stage2_levels import train as stage2
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint
+from cascade.networks.patches import patch_shape_for, predict_at, tiles
+from cascade.networks.preprocess import network_input
+from cascade.networks.spec import StageSpec
+from cascade.report.picture import curved_sagittal, to_grey, window
+from cascade.stage1_spine import target as stage1
+from cascade.stage2_levels import target as stage2
+from cascade.terminology import colour_of
 from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, Target, prepare_examples
 from cascade.training.loop import train

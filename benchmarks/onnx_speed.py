@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cascade.checkpoints import STAGES, Checkpoint, StageSpec, load_checkpoint
 from cascade.export.networks import onnx_runner, write_onnx
-from cascade.kernels import quick_inference
-from cascade.patches import patch_shape_for
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint
+from cascade.networks.kernels import quick_inference
+from cascade.networks.patches import patch_shape_for
+from cascade.networks.spec import STAGE_NAMES, StageSpec
 from cascade.stage2_levels.classify import HALF_WIDTH_MM
 from cascade.volume import Shape
 
@@ -40,7 +41,7 @@ def main() -> None:
     print(f"threads: {options.threads}\n")
     print("| network | field of view | input | torch | ONNX Runtime | ratio |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for stage in STAGES:
+        for stage in STAGE_NAMES:
             checkpoint = load_checkpoint(stage, options.weights)
             path = Path(folder) / f"{stage}.onnx"
             write_onnx(checkpoint, path)
@@ -61,7 +62,7 @@ def patches(spec: StageSpec) -> Iterator[tuple[str, Shape]]:
 
 
 def as_cascade_runs_it(checkpoint: Checkpoint) -> Callable[[np.ndarray], np.ndarray]:
-    """The network in torch, with the memory layout and the kernels of `cascade.patches`."""
+    """The network in torch, with the memory layout and the kernels of `cascade.networks.patches`."""
     network = checkpoint.network.to(memory_format=torch.channels_last_3d)
 
     def run(image: np.ndarray) -> np.ndarray:

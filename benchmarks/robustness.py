@@ -21,8 +21,8 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from cascade import CascadeError, LabelMap, Segmenter, Volume
-from cascade.cases import Case, read_cases
 from cascade.evaluation.compare import StructureScore, compare
+from cascade.io.cases import Case, read_cases
 from cascade.labels import VERSE
 from cascade.pipeline import MIN_VOXELS
 from cascade.volume import Grid, resample_array

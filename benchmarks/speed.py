@@ -146,7 +146,7 @@ def peer_windows(shape: tuple[int, ...], spacing_mm: tuple[float, ...]) -> int:
 
 
 def _render(name: str, path: str) -> None:
-    from cascade.nifti import write_volume
+    from cascade.io.nifti import write_volume
     from cascade.phantom import PhantomSpec, render
 
     shape, spacing_mm = SCANS[name]

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cascade import LabelMap, NoSpineError, Volume
-from cascade.cases import Case, read_cases
-from cascade.checkpoints import Checkpoint, load_checkpoint
+from cascade.evaluation.metrics import dice
+from cascade.io.cases import Case, read_cases
 from cascade.labels import BODIES
-from cascade.metrics import dice
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint
 from cascade.stage1_spine.locate import COLUMN_PROBABILITY, Spine, locate
-from cascade.stage1_spine.train import bodies_and_discs, column
+from cascade.stage1_spine.target import bodies_and_discs, column
 from cascade.stage2_levels.classify import MARGIN_MM
 from cascade.training.spineless import spineless_examples
 from cascade.volume import Grid, resample_array

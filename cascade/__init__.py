@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from cascade._version import __version__
 
 if TYPE_CHECKING:
-    from cascade.corrections import Click
+    from cascade.cohorts.manifest import Outcome
     from cascade.errors import (
         CascadeError,
         CheckpointError,
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
         VERSE,
         LabelScheme,
     )
-    from cascade.manifest import Outcome
     from cascade.measure import Measurement
     from cascade.pipeline import Segmenter, segment
+    from cascade.postproc.clicks.click import Click
     from cascade.postproc.naming import Numbering
     from cascade.segmentation import Level, Segmentation
     from cascade.volume import Grid, LabelMap, Volume
 
 _HOMES = {
-    "cascade.corrections": "Click",
+    "cascade.postproc.clicks.click": "Click",
     "cascade.errors": (
         "CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError WorkersError"
     ),
     "cascade.labels": "CASCADE CASCADE_EXTENDED MRSPINESEG SPIDER TOTALSEGMENTATOR_MR TOTALSPINESEG VERSE LabelScheme",
-    "cascade.manifest": "Outcome",
+    "cascade.cohorts.manifest": "Outcome",
     "cascade.measure": "Measurement",
     "cascade.pipeline": "Segmenter segment",
     "cascade.segmentation": "Level Segmentation",
@@ -83,6 +83,7 @@ __all__ = [
     "Segmenter",
     "Volume",
     "WorkersError",
+    "__version__",
     "segment",
 ]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cascade.evaluation.metrics import dice
+from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
-from cascade.metrics import dice
-from cascade.nifti import write_labels, write_volume
 from cascade.phantom import render
 from cascade.pipeline import Segmenter
 

@@ -41,3 +41,8 @@ class WorkersError(CascadeError):
 
 class MissingExtraError(CascadeError):
     """An optional dependency is needed; the message names the extra that brings it."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, or its name: for messages that quote it."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -16,28 +16,29 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from cascade.checkpoints import STAGES, Checkpoint, choose_device, load_checkpoint
-from cascade.cohort import Task, jobs_for, run_cohort, save_labels
-from cascade.corrections import Click, clicks_to_json, read_clicks
+from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
+from cascade.cohorts.run import Task, jobs_for, run_cohort, save_labels
+from cascade.cohorts.workers import Workers, core_count
 from cascade.errors import InputError, NumberingError
-from cascade.formats import Source, read_scan_file
+from cascade.io.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
-from cascade.manifest import MANIFEST, Manifest, Outcome
+from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
+from cascade.networks.preprocess import finite
+from cascade.networks.spec import STAGE_NAMES
+from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, Notice, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
-from cascade.preprocess import finite
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
-from cascade.volume import LabelMap, Volume
-from cascade.workers import Workers, core_count
+from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, LabelMap, Volume
 
 #: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
 _NETWORKS = threading.Lock()
 MIN_VOXELS, FEW_SLICES = 5, 8
-#: A whole body, and the bore of a scanner along it: what lies beyond is an error in the header, and hours of work.
-MAX_EXTENT_MM, MAX_EXTENT_MM3 = 2500.0, 1e9
+#: The bore of a scanner along a whole body: what lies beyond is an error in the header, and hours of work.
+MAX_EXTENT_MM3 = 1e9
 
 #: Clicks, or the file that holds them.
 Clicks = Sequence[Click] | str | os.PathLike[str]
@@ -102,7 +103,7 @@ class Segmenter:
             The device is not there.
         """
         chosen, folder = choose_device(device), Path(weights) if weights is not None else None
-        stage1, stage2 = (load_checkpoint(stage, folder, chosen, recorded=True) for stage in STAGES)
+        stage1, stage2 = (load_checkpoint(stage, folder, chosen) for stage in STAGE_NAMES)
         return cls(stage1, stage2, chosen)
 
     def segment(
@@ -128,7 +129,7 @@ class Segmenter:
         series : str, optional
             DICOM series number or SeriesInstanceUID; by default the only series, or the only sagittal T2.
         clicks : sequence of Click, or path
-            Corrections, or a file that `cascade.corrections.read_clicks` reads. Without any the result is the automatic one.
+            Corrections, or a file that `cascade.postproc.clicks.click.read_clicks` reads. Without any the result is the automatic one.
 
         Raises
         ------
@@ -163,9 +164,9 @@ class Segmenter:
             Folder for the labels and ``manifest.jsonl``. Without it the results come back in memory, as `Outcome.result`.
         executor : Executor or Workers, optional
             Any of `concurrent.futures`: threads read and write while the networks work; worker processes load the weights once
-            each (`cascade.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
+            each (`cascade.cohorts.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
             machines. By default one scan after the other. At most twice as many scans as there are cores are submitted and not
-            done, which bounds the memory; `cascade.workers.Workers` says another number.
+            done, which bounds the memory; `cascade.cohorts.workers.Workers` says another number.
         resume : bool
             Leave out what the manifest says is done, with the same scan, weights and options.
         root : path, optional
@@ -226,7 +227,7 @@ class Segmenter:
         clock, given = _Clock(), _clicks(clicks)
         evidence = seen.evidence
         if given:
-            from cascade.postproc.clicks import identify_with_clicks
+            from cascade.postproc.clicks.apply import identify_with_clicks
 
             found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
         else:
@@ -247,7 +248,7 @@ class Segmenter:
         )
 
     def _provenance(self, seen: Perception, clock: _Clock, clicks: Sequence[Click]) -> dict[str, Any]:
-        from cascade import __version__
+        from cascade._version import __version__
 
         grid = seen.scan.grid
         return {
@@ -297,7 +298,7 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     if min(scan.grid.shape) < MIN_VOXELS:
         raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
     extent_mm = np.multiply(scan.grid.shape, scan.grid.spacing_mm)
-    if extent_mm.max() > MAX_EXTENT_MM or extent_mm.prod() > MAX_EXTENT_MM3:
+    if not MIN_EXTENT_MM <= extent_mm.max() <= MAX_EXTENT_MM or extent_mm.prod() > MAX_EXTENT_MM3:
         found = " x ".join(f"{length:.4g}" for length in extent_mm)
         raise InputError(f"{name}: expected the field of view of a scanner; found {found} mm; correct the header's voxel spacing")
     if min(scan.grid.shape) <= FEW_SLICES:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade.cases import write_case
-from cascade.formats import Source, write_labels_file
+from cascade.io.cases import write_case
+from cascade.io.files import replacing
+from cascade.io.formats import Source, write_labels_file
 from cascade.measure import Measurement, measure, save_table
-from cascade.nifti import replacing
 from cascade.postproc.identify import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
-    from cascade.dicom_seg import SegType
+    from cascade.io.dicom_seg import SegType
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Segmentation:
 
     def save_picture(self, path: str | os.PathLike[str]) -> None:
         """Write a PNG: the scan cut along the middle of the column, with the levels outlined and named."""
-        from cascade.picture import save_picture
+        from cascade.report.picture import save_picture
 
         save_picture(self.scan, self.labels, self.spine.centreline_mm, Path(path))
 

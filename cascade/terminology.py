@@ -1,4 +1,4 @@
-"""SNOMED CT codes of vertebrae and discs, as DICOM SEG and 3D Slicer carry them.
+"""What structures are called elsewhere, SNOMED CT codes as DICOM SEG and 3D Slicer carry them, and their colours.
 
 The codes are those of the DICOM content mapping resource (PS3.16). A structure without a code of its own (L6, T13 and
 the discs below them) gets its parent's; its name stays in the segment's label.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cascade.labels import BODIES, CANAL, SACRUM, is_disc
+from cascade.labels import BODIES, CANAL, SACRUM, is_disc, rank
 
 
 class Code(NamedTuple):
@@ -21,6 +21,10 @@ class Code(NamedTuple):
 CATEGORY = Code("123037004", "Anatomical Structure")
 VERTEBRA = Code("51282000", "Vertebra")
 DISC = Code("360499006", "Intervertebral disc")
+
+#: Colours that people with colour blindness can tell apart (Okabe and Ito 2008); neighbours never share one.
+_BODY_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0))
+_DISC_COLOURS = ((240, 228, 66), (204, 121, 167))
 
 _BODY_VALUES = {
     "T1": "64864005",
@@ -93,3 +97,9 @@ def description_of(structure: str) -> str:
     if structure in BODIES:
         return f"{structure} vertebral body"
     return f"{structure.replace('-', '/')} intervertebral disc"
+
+
+def colour_of(structure: str) -> tuple[int, int, int]:
+    """The colour of a structure, red, green, blue from 0 to 255; the same in every picture."""
+    palette = _DISC_COLOURS if is_disc(structure) else _BODY_COLOURS
+    return palette[int(rank(structure)) % len(palette)] if structure != "canal" else (153, 153, 153)

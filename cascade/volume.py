@@ -26,6 +26,8 @@ T = TypeVar("T", bound=np.generic)
 
 #: No scan has more voxels (1024 x 1024 x 512, 2 GiB as float32); a header that says so is damaged, or meant to do harm.
 MAX_VOXELS = 1 << 29
+#: A finger, and a whole body: no scan is shorter or longer; a header that says so has another unit, or is wrong.
+MIN_EXTENT_MM, MAX_EXTENT_MM = 10.0, 2500.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from pathlib import Path
 from PIL import Image
 
 from cascade import LabelMap, Segmenter
-from cascade.cases import read_known_labels
+from cascade.io.cases import read_known_labels
 from cascade.labels import get_scheme
-from cascade.picture import draw
+from cascade.report.picture import draw
 
 HEIGHT, COLOURS = 380, 128
 

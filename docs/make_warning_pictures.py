@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from cascade import LabelMap, Numbering, Segmenter, Volume
 from cascade.phantom import PhantomSpec, render
-from cascade.picture import draw
+from cascade.report.picture import draw
 
 Example = Callable[[], tuple[Volume, Numbering | None]]
 COLOURS, SCALE = 96, 0.7

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cascade.cohorts.job import Job
 from cascade.errors import NoSpineError, OutputError
-from cascade.job import Job
 
 
 def double(number: int) -> int:
@@ -28,7 +28,7 @@ def process_of(_: int) -> int:
 
 @dataclass(frozen=True)
 class Copy:
-    """Stands in for `cascade.cohort.Task`: writes what the scan holds, whole or not at all, and does what the scan says."""
+    """Stands in for `cascade.cohorts.run.Task`: writes what the scan holds, whole or not at all, and does what the scan says."""
 
     weights: str = "w1"
     seconds: float = 0.0
@@ -37,8 +37,8 @@ class Copy:
         return {"version": "0", "weights_sha256": {"stage1_spine": self.weights}, "options": {"anchors": {"L5": (1.0, 2.0, 3.0)}}}
 
     def __call__(self, job: Job) -> object:
-        from cascade.manifest import Outcome, digest_of
-        from cascade.nifti import replacing
+        from cascade.cohorts.manifest import Outcome, digest_of
+        from cascade.io.files import replacing
         from cascade.postproc.identify import Notice
 
         text, digest = job.image.read_text(encoding="utf-8"), digest_of(job.image)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from cascade.nifti import write_labels, write_volume
+from cascade.io.nifti import write_labels, write_volume
 from cascade.volume import LabelMap, Volume
 from tests import synthetic
 
@@ -88,8 +88,8 @@ def bundles(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def recipes(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Training recipes of a few small patches, by bundle."""
-    from cascade.checkpoints import load_checkpoint
     from cascade.export.kinds import KINDS
+    from cascade.networks.checkpoint import load_checkpoint
 
     folder, paths = tmp_path_factory.mktemp("recipes"), {}
     for kind in KINDS:

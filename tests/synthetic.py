@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cascade.checkpoints import Normalisation, StageSpec, build_network, save_checkpoint
 from cascade.labels import CANAL, SACRUM, VERSE, is_disc
+from cascade.networks.checkpoint import build_network, save_checkpoint
+from cascade.networks.spec import Normalisation, StageSpec
 from cascade.phantom import PhantomSpec, render
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.paint import paint
-from cascade.stage2_levels.train import CLASSES
+from cascade.stage2_levels.target import CLASSES
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
 BACKGROUND, BODY, DISC, SACRAL = range(4)

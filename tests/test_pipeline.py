@@ -12,9 +12,9 @@ import pytest
 
 import cascade
 from cascade.errors import InputError, NoSpineError, NumberingError, SchemeError
+from cascade.evaluation.metrics import dice
+from cascade.io.nifti import write_volume
 from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, rank
-from cascade.metrics import dice
-from cascade.nifti import write_volume
 from cascade.pipeline import Segmenter, read_scan
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import Segmentation

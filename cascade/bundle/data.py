@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cascade.cases import read_cases
 from cascade.errors import InputError
-from cascade.recognise import find_scans, stem
+from cascade.io.cases import read_cases
+from cascade.io.recognise import find_scans, stem
 
 
 def list_scans(dataset_dir: str | Path, output_dir: str | Path) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def list_scans(dataset_dir: str | Path, output_dir: str | Path) -> list[dict[str
 
 
 def list_labelled(dataset_dir: str | Path, split: str | None = None, scheme: str = "verse") -> list[dict[str, Any]]:
-    """List the labelled cases of a folder or of its ``cases.tsv`` (`cascade.cases.read_cases`), with ``case`` in each item."""
+    """List the labelled cases of a folder or of its ``cases.tsv`` (`cascade.io.cases.read_cases`), with ``case`` in each item."""
     folder = Path(dataset_dir)
     return [_item(case.image, folder) | {"case": case} for case in read_cases(folder, split, scheme)]
 

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from cascade.bundle.stages import class_scheme
 from cascade.bundle.training import stage_of
-from cascade.checkpoints import StageSpec
 from cascade.evaluation.classes import dice_where_known
 from cascade.evaluation.figures import HEADINGS
 from cascade.evaluation.pairs import pair_up
 from cascade.evaluation.report import write_report
 from cascade.evaluation.results import write_table
 from cascade.evaluation.summary import evaluate_all, write_summary
-from cascade.formats import read_labels_file
-from cascade.nifti import replacing
+from cascade.io.files import replacing
+from cascade.io.formats import read_labels_file
+from cascade.networks.spec import StageSpec
 from cascade.volume import LabelMap, label_dtype
 
 _log = logging.getLogger(__name__)

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from cascade.checkpoints import Checkpoint, StageSpec
 from cascade.errors import InputError
-from cascade.formats import Source, write_labels_file
+from cascade.io.files import replacing
+from cascade.io.formats import Source, write_labels_file
 from cascade.labels import LabelScheme
-from cascade.nifti import replacing
+from cascade.networks.checkpoint import Checkpoint
+from cascade.networks.spec import StageSpec
 from cascade.pipeline import Segmenter, read_scan
 from cascade.postproc.identify import Notice
 from cascade.segmentation import Segmentation

@@ -10,12 +10,13 @@ from pathlib import Path
 from torch import nn
 
 from cascade.bundle.weights import save_weights
-from cascade.cases import read_cases
-from cascade.checkpoints import StageSpec, load_checkpoint
+from cascade.io.cases import read_cases
+from cascade.networks.checkpoint import load_checkpoint
+from cascade.networks.spec import StageSpec
+from cascade.stages import STAGES, TrainableStage
 from cascade.training.examples import Example, labelled_volumes, prepare_examples
 from cascade.training.loop import train
 from cascade.training.recipe import Recipe
-from cascade.training.stages import STAGES, TrainableStage
 
 _log = logging.getLogger(__name__)
 

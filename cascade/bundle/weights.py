@@ -8,9 +8,10 @@ from pickle import UnpicklingError
 import torch
 from torch import nn
 
-from cascade.checkpoints import Checkpoint, StageSpec
 from cascade.errors import CheckpointError
-from cascade.nifti import replacing
+from cascade.io.files import replacing
+from cascade.networks.checkpoint import Checkpoint
+from cascade.networks.spec import StageSpec
 
 #: What torch raises for files that are missing, truncated, something else, or of another network.
 _NOT_WEIGHTS = (OSError, EOFError, RuntimeError, UnpicklingError, ValueError, LookupError, TypeError, AttributeError)

@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from cascade.cli import console
 from cascade.cli.jobs import is_file_name
-from cascade.cluster import dask_workers
-from cascade.cohort import Task, run_cohort
+from cascade.cohorts.cluster import dask_workers
+from cascade.cohorts.job import Job
+from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
+from cascade.cohorts.run import Task, run_cohort
+from cascade.cohorts.workers import WorkerProcesses, Workers, core_count, ended
 from cascade.errors import InputError
-from cascade.job import Job
-from cascade.manifest import MANIFEST, Manifest, Outcome
-from cascade.workers import WorkerProcesses, Workers, core_count, ended
 
 if TYPE_CHECKING:
     from cascade.report import ReportIndex

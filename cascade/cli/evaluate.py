@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.cli import console
 from cascade.errors import InputError
 from cascade.labels import BODIES, SCHEMES

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.cli import console
 
 _EXAMPLES = """\

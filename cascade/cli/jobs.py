@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cascade.cli import console
+from cascade.cohorts.job import Job
 from cascade.errors import CascadeError, InputError, OutputError
-from cascade.extras import extra
-from cascade.job import Job
-from cascade.recognise import find_scans, find_suffix, recognise, stem
+from cascade.io.extras import extra
+from cascade.io.recognise import find_scans, find_suffix, recognise, stem
 
 if TYPE_CHECKING:
-    from cascade.dicom_seg import SegType
-    from cascade.dicom_series import Series
+    from cascade.io.dicom_seg import SegType
+    from cascade.io.dicom_series import Series
     from cascade.segmentation import Segmentation
 
 T = TypeVar("T")
@@ -44,12 +44,12 @@ class Keep:
 
     def __call__(self, result: Segmentation, job: Job) -> None:
         """Write the labels, and what goes beside them, all or nothing."""
-        from cascade.nifti import together
+        from cascade.io.files import together
 
         with together():
             result.save(job.output, seg_type=self.seg_type)
             if job.dataset:
-                from cascade.bids import write_sidecars
+                from cascade.io.bids import write_sidecars
 
                 write_sidecars(job.output, job.image, job.dataset, result.labels.scheme, result.to_dict())
             if job.json:
@@ -153,7 +153,7 @@ class _Search:
     def _series_in(self, path: Path, root: Path) -> list[_Scan]:
         """The DICOM series to segment in every study of a folder or zip."""
         with extra("dicom", str(path)):
-            from cascade.dicom_series import choose, find_studies
+            from cascade.io.dicom_series import choose, find_studies
 
         chosen = [series for study in find_studies(path) for series in self.attempt(choose, study, self.series, str(study[0].origin))]
         numbers = Counter((series.origin, series.number) for series in chosen)
@@ -186,7 +186,7 @@ def _beside(options: argparse.Namespace, name: Path) -> dict[str, Any]:
 
 
 def _bids_jobs(options: argparse.Namespace) -> list[Job]:
-    from cascade.bids import derivative_path, find_bids_scans, write_dataset_description
+    from cascade.io.bids import derivative_path, find_bids_scans, write_dataset_description
 
     root = options.inputs[0]
     derivatives = options.output or root / "derivatives" / "cascade"

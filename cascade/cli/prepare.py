@@ -9,7 +9,7 @@ from itertools import permutations, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.cli import console
 from cascade.labels import SCHEMES
 

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.jobs import FORMATS, Keep, is_file_name, list_jobs
 from cascade.errors import InputError, NumberingError
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from cascade.corrections import Click
-    from cascade.job import Job
+    from cascade.cohorts.job import Job
     from cascade.pipeline import Segmenter
+    from cascade.postproc.clicks.click import Click
     from cascade.postproc.naming import Numbering
 
 _EXAMPLES = """\
@@ -130,7 +130,7 @@ def _segment_all(options: argparse.Namespace, parser: argparse.ArgumentParser) -
     segmenter = _load(options)
 
     from cascade.cli.cohort import do_jobs, threads_of_a_worker
-    from cascade.cohort import Task
+    from cascade.cohorts.run import Task
 
     scheme = "cascade-extended" if options.extended and options.scheme == "cascade" else options.scheme
     task = Task(segmenter, Keep(options.seg_type), scheme, numbering, threads_of_a_worker(options), clicks)
@@ -141,7 +141,7 @@ def _clicks(options: argparse.Namespace, jobs: Sequence[Job]) -> tuple[Click, ..
     """The clicks for the only scan."""
     if options.clicks is None:
         return ()
-    from cascade.corrections import read_clicks
+    from cascade.postproc.clicks.click import read_clicks
 
     if len(jobs) > 1:
         raise InputError(f"{options.clicks}: expected clicks for one scan; found {len(jobs)} scans; run them one by one")

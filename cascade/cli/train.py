@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.cli import console
 from cascade.labels import SCHEMES
 
@@ -85,10 +85,10 @@ def _class_factor(text: str) -> tuple[str, float]:
 
 
 def _write_mean(options: argparse.Namespace) -> int:
-    from cascade.checkpoints import STAGES
+    from cascade.networks.spec import STAGE_NAMES
     from cascade.training.mean import write_mean
 
-    (stage,) = (name for name in STAGES if name.startswith(options.stage))
+    (stage,) = (name for name in STAGE_NAMES if name.startswith(options.stage))
     spec = write_mean(stage, options.mean, options.out, dict(options.odds))
     print(f"{options.out / spec.stage}.safetensors\tmean of {len(options.mean)}")
     return console.DONE
@@ -97,15 +97,15 @@ def _write_mean(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     import torch
 
-    from cascade.cases import read_cases
-    from cascade.checkpoints import choose_device, load_checkpoint
+    from cascade.io.cases import read_cases
+    from cascade.networks.checkpoint import choose_device, load_checkpoint
+    from cascade.stages import STAGES
     from cascade.training.examples import labelled_volumes, prepare_examples
     from cascade.training.loop import train
     from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
     from cascade.training.spineless import spineless_examples
-    from cascade.training.stages import STAGES
     from cascade.training.widen import widened
 
     if options.threads:

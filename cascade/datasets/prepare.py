@@ -14,9 +14,9 @@ from cascade.datasets.problems import Problem, RefusedError
 from cascade.datasets.records import FOLDER, Record, all_records, fingerprint, forget_others, load_record
 from cascade.datasets.report import PICTURES, PROBLEMS, REPORT, TABLE, centreline, problems_of, write_overview
 from cascade.errors import InputError, OutputError
+from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import get_scheme
-from cascade.nifti import write_labels, write_volume
-from cascade.picture import save_picture
+from cascade.report.picture import save_picture
 
 #: Called when a case is done, with its record.
 Progress = Callable[[Record], None]

@@ -1,4 +1,4 @@
-"""Which volumes lie in a folder: NIfTI, MetaImage, NRRD, DICOM series. They are read by `cascade.formats`."""
+"""Which volumes lie in a folder: NIfTI, MetaImage, NRRD, DICOM series. They are read by `cascade.io.formats`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cascade.errors import InputError
-from cascade.extras import extra
-from cascade.formats import read_scan_file
-from cascade.recognise import SCAN_SUFFIXES, find_suffix, recognise, stem
+from cascade.io.extras import extra
+from cascade.io.formats import read_scan_file
+from cascade.io.recognise import SCAN_SUFFIXES, find_suffix, recognise, stem
 from cascade.volume import Volume
 
 #: Single files that hold a volume, by name; DICOM is known by content.
@@ -82,7 +82,7 @@ def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
 def _dicom_series(folder: Path, files: tuple[Path, ...]) -> Iterator[ScanFile]:
     """The MR series whose files lie in `folder` itself, each with its description, which tells the sequence."""
     with extra("dicom", str(folder)):
-        from cascade.dicom_series import attribute, find_series
+        from cascade.io.dicom_series import attribute, find_series
     try:
         found = find_series(folder)
     except InputError:  # whoever reads it says why

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from cascade.datasets.base import DataSet, Options, RawCase
 from cascade.datasets.problems import Problem
 from cascade.errors import InputError
-from cascade.nifti import replacing
+from cascade.io.files import replacing
 
 FOLDER = ".cascade-prepare"
 State = Literal["started", "done", "failed"]

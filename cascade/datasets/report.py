@@ -15,8 +15,8 @@ from cascade.datasets.base import Options, natural_key
 from cascade.datasets.problems import CODES, Problem
 from cascade.datasets.records import Record
 from cascade.datasets.split import assign_splits, join_patients
+from cascade.io.files import replacing
 from cascade.labels import CANAL, rank
-from cascade.nifti import replacing
 from cascade.volume import FloatArray, LabelMap
 
 TABLE, PROBLEMS, REPORT, PICTURES = "cases.tsv", "problems.json", "report.html", "pictures"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.metrics import dice
+from cascade.evaluation.metrics import dice
 
 
 def dice_where_known(prediction: NDArray[np.unsignedinteger], allowed: NDArray[np.uint8], classes: Sequence[str]) -> dict[str, float]:

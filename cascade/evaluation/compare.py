@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.cases import GRID_TOLERANCE_MM
 from cascade.errors import InputError
+from cascade.evaluation.metrics import dice_of_sizes, surface_distances, volume_error_percent
+from cascade.io.cases import GRID_TOLERANCE_MM
 from cascade.labels import CANAL, SACRUM, VERSE, is_disc, rank
-from cascade.metrics import dice_of_sizes, surface_distances, volume_error_percent
 from cascade.volume import LabelMap
 
 KINDS = ("body", "disc", "sacrum")
@@ -44,7 +44,7 @@ class StructureScore:
     matched_dice : float
         With the match, whatever its name; 0 without one.
     mean_distance_mm, distance95_mm : float
-        Between the surfaces of structure and match (`cascade.metrics.surface_distances`); NaN without a match.
+        Between the surfaces of structure and match (`cascade.evaluation.metrics.surface_distances`); NaN without a match.
     reference_ml, prediction_ml : float
         Volumes of structure and match.
     """

@@ -10,10 +10,10 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from cascade.cases import Case, list_cases, read_known_labels
 from cascade.errors import InputError
+from cascade.io.cases import Case, list_cases, read_known_labels
+from cascade.io.nifti import SUFFIXES, noted_scheme
 from cascade.labels import CASCADE, VERSE, LabelScheme, get_scheme
-from cascade.nifti import SUFFIXES, noted_scheme
 from cascade.volume import LabelMap, label_dtype
 
 #: Endings that tell labels from the scan they belong to; they do not count when names are compared.
@@ -83,7 +83,7 @@ def pair_up(
     predictions : Path
         Label file or folder, searched recursively.
     references : Path
-        Label file, folder, table of cases or the folder that holds ``cases.tsv`` (`cascade.cases.list_cases`).
+        Label file, folder, table of cases or the folder that holds ``cases.tsv`` (`cascade.io.cases.list_cases`).
     prediction_scheme, reference_scheme : str, optional
         Names of label schemes. By default what `cascade` noted in the file; else, for a prediction, what it noted in the others,
         or ``"cascade"``, and for a reference what the table says, or ``"verse"``.

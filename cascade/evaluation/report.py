@@ -12,16 +12,16 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.errors import CascadeError
 from cascade.evaluation import plots
 from cascade.evaluation.compare import ALL_RIGHT_DICE, DETECTED_DICE, SLIVER_SHARE
 from cascade.evaluation.figures import CONFIDENCE, HEADINGS, RESAMPLES, Figure, Group, Heading
 from cascade.evaluation.results import CaseResult
 from cascade.evaluation.summary import Evaluation, worst_first
+from cascade.io.files import replacing
 from cascade.labels import CANAL
-from cascade.nifti import replacing
-from cascade.picture import draw
+from cascade.report.picture import draw
 from cascade.volume import FloatArray, LabelMap, Volume
 
 #: So many cases are shown as pictures.

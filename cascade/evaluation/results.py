@@ -11,7 +11,7 @@ from typing import Any
 from cascade.errors import CascadeError, InputError
 from cascade.evaluation.compare import HIGHEST, KindScore, compare
 from cascade.evaluation.pairs import Pair
-from cascade.nifti import replacing
+from cascade.io.files import replacing
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.errors import InputError
 from cascade.evaluation.compare import ALL_RIGHT_DICE, DETECTED_DICE, HIGHEST, SLIVER_SHARE
 from cascade.evaluation.figures import CONFIDENCE, RESAMPLES, SEED, Group, summarise, summarise_structures
 from cascade.evaluation.pairs import Pair
 from cascade.evaluation.results import CaseResult, evaluate
-from cascade.nifti import replacing
+from cascade.io.files import replacing
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from cascade import __version__
+from cascade._version import __version__
 from cascade.bundle.weights import save_weights
-from cascade.checkpoints import STAGES, Checkpoint, StageSpec, load_checkpoint, packaged_weights
 from cascade.export.configs import configs
 from cascade.export.kinds import CASCADE, KINDS, LEVELS, SPINE, BundleKind
 from cascade.export.metadata import metadata
 from cascade.export.networks import write_torchscript
-from cascade.nifti import replacing
+from cascade.io.files import replacing
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint, packaged_weights
+from cascade.networks.spec import STAGE_NAMES, StageSpec
 
 _MORE = {
     SPINE.name: "",
@@ -54,7 +55,7 @@ def export_bundles(out: Path, weights: Path | None = None) -> Iterator[Path]:
     OutputError
         `out` cannot be written.
     """
-    checkpoints = {stage: load_checkpoint(stage, weights) for stage in STAGES}
+    checkpoints = {stage: load_checkpoint(stage, weights) for stage in STAGE_NAMES}
     card = (weights or packaged_weights()) / "README.md"
     for kind in KINDS:
         write_bundle(kind, checkpoints, out / kind.name, card)

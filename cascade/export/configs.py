@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cascade.checkpoints import StageSpec
 from cascade.export.kinds import BundleKind
+from cascade.networks.spec import StageSpec
 
 Config = dict[str, Any]
 

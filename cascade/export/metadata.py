@@ -10,10 +10,10 @@ import monai
 import numpy as np
 import torch
 
-from cascade import __version__
-from cascade.checkpoints import StageSpec
+from cascade._version import __version__
 from cascade.export.kinds import BundleKind
-from cascade.patches import patch_shape_for
+from cascade.networks.patches import patch_shape_for
+from cascade.networks.spec import StageSpec
 
 #: What MONAI's model zoo validates against; ``metadata_schema.json``, which needs no network, asks for no less.
 SCHEMA_URL = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"

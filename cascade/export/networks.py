@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cascade.checkpoints import STAGES, Checkpoint, StageSpec, load_checkpoint
 from cascade.errors import CascadeError
-from cascade.extras import extra
-from cascade.nifti import replacing
-from cascade.patches import patch_shape_for
+from cascade.io.extras import extra
+from cascade.io.files import replacing
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint
+from cascade.networks.patches import patch_shape_for
+from cascade.networks.spec import STAGE_NAMES, StageSpec
 from cascade.volume import Shape
 
 #: Largest difference of a logit from torch's.
@@ -53,7 +54,7 @@ def export_networks(
         What was written.
     spec : StageSpec
     """
-    for stage in STAGES:
+    for stage in STAGE_NAMES:
         checkpoint = load_checkpoint(stage, weights)
         path = out / f"{stage}{suffix}"
         write(checkpoint, path)

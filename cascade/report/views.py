@@ -15,7 +15,7 @@ from scipy import ndimage
 from skimage.measure import find_contours
 
 from cascade.labels import CANAL, is_disc
-from cascade.picture import PIXEL_MM, curved_cut, display_name, to_grey, window
+from cascade.report.picture import PIXEL_MM, curved_cut, display_name, to_grey, window
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
 #: What is shown around the labelled structures in the curved views.

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.checkpoints import Checkpoint
 from cascade.errors import NoSpineError
-from cascade.patches import patch_shape_for, predict_at, tiles
-from cascade.preprocess import network_input
+from cascade.networks.checkpoint import Checkpoint
+from cascade.networks.patches import patch_shape_for, predict_at, tiles
+from cascade.networks.preprocess import network_input
 from cascade.volume import FloatArray, Volume
 
 #: Probability from which a voxel belongs to the column; of 0.4 to 0.7 the best Dice on the validation scans is at 0.5 and 0.6, where it is

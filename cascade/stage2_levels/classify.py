@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.checkpoints import Checkpoint
-from cascade.patches import patch_shape_for, predict_at
-from cascade.preprocess import IntensityScale, network_input
+from cascade.networks.checkpoint import Checkpoint
+from cascade.networks.patches import patch_shape_for, predict_at
+from cascade.networks.preprocess import IntensityScale, network_input
 from cascade.volume import FloatArray, Grid, Shape, Volume
 
 #: What belongs to the spine: beyond the ends of the centreline, for structures that stage 1 cut short, and to its left

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cascade.cases import Case
-from cascade.checkpoints import StageSpec
 from cascade.errors import CascadeError, InputError
-from cascade.preprocess import detailed_input, finite
+from cascade.io.cases import Case
+from cascade.networks.preprocess import detailed_input, finite
+from cascade.networks.spec import StageSpec
+from cascade.points import NamedPoints, near_points, read_points
 from cascade.training.augmentation import bent_grid, sample_patch
-from cascade.training.points import NamedPoints, near_points, read_points
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import Grid, LabelMap
 

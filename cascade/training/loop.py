@@ -16,9 +16,10 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from cascade.checkpoints import StageSpec, build_network, save_checkpoint
 from cascade.errors import CascadeError, OutputError
-from cascade.nifti import replacing
+from cascade.io.files import replacing
+from cascade.networks.checkpoint import build_network, save_checkpoint
+from cascade.networks.spec import StageSpec
 from cascade.training.examples import Example, draw_batch
 from cascade.training.loss import partial_label_loss
 from cascade.training.precision import computes_bfloat16, keep_thin_whole

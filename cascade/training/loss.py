@@ -1,4 +1,4 @@
-"""Cross-entropy and Dice for targets that allow several classes a voxel (see `cascade.training.partial`)."""
+"""Cross-entropy and Dice for targets that allow several classes a voxel (see `cascade.partial`)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cascade.checkpoints import StageSpec, load_checkpoint, save_checkpoint
+from cascade.networks.checkpoint import load_checkpoint, save_checkpoint
+from cascade.networks.spec import StageSpec
 from cascade.training.loop import TrainingError
 
 

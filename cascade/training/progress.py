@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from cascade.nifti import replacing
-from cascade.picture import colour_of, to_grey, window
+from cascade.io.files import replacing
+from cascade.report.picture import to_grey, window
+from cascade.terminology import colour_of
 
 #: Of the classes after background.
 _COLOURS = np.array([(0, 0, 0), *(colour_of(name) for name in ("L1", "L1-L2", "sacrum"))], dtype=float)

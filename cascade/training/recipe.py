@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cascade import schema
-from cascade.checkpoints import FORMAT, MAX_PATCH_VOXELS, StageSpec, check_spec
 from cascade.errors import InputError
+from cascade.io import schema
+from cascade.networks.spec import FORMAT, MAX_PATCH_VOXELS, StageSpec, check_spec
 from cascade.training.augmentation import Augmentation
 
 

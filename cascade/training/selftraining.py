@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.checkpoints import Checkpoint
-from cascade.patches import patch_shape_for, predict_at
+from cascade.networks.checkpoint import Checkpoint
+from cascade.networks.patches import patch_shape_for, predict_at
+from cascade.points import disagreement
 from cascade.training.examples import Example
-from cascade.training.points import disagreement
 from cascade.volume import FloatArray, Grid, Shape, resample_array
 
 #: Probability, given the allowed classes, from which an answer counts, for structures and for background.

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.cases import Case
-from cascade.checkpoints import StageSpec
+from cascade.io.cases import Case
 from cascade.labels import VERSE
-from cascade.preprocess import IntensityScale
+from cascade.networks.preprocess import IntensityScale
+from cascade.networks.spec import StageSpec
 from cascade.training.examples import Example
 from cascade.volume import Grid
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from cascade.checkpoints import Checkpoint, StageSpec, build_network
+from cascade.networks.checkpoint import Checkpoint, build_network
+from cascade.networks.spec import StageSpec
 from cascade.training.loop import TrainingError
 
 #: The odds of a new class against background, of which it was a part until then.

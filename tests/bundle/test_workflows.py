@@ -15,11 +15,11 @@ import torch
 
 import cascade
 from cascade.bundle import Evaluator, list_labelled, list_scans, load_weights, read_spec
-from cascade.checkpoints import load_checkpoint
 from cascade.cli.segment import main as segment_command
 from cascade.errors import CheckpointError, InputError, NoSpineError
 from cascade.export.kinds import CASCADE, KINDS, LEVELS, SPINE
-from cascade.nifti import read_label_array
+from cascade.io.nifti import read_label_array
+from cascade.networks.checkpoint import load_checkpoint
 from cascade.pipeline import Segmenter
 from cascade.segmentation import Segmentation
 from cascade.stage1_spine.locate import COLUMN_PROBABILITY

@@ -15,7 +15,7 @@ import pytest
 from cascade.cli import console
 from cascade.cli import segment as command
 from cascade.errors import NoSpineError
-from cascade.nifti import write_volume
+from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec
 from cascade.segmentation import Segmentation
 from cascade.volume import LabelMap, Volume

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cascade.cases import list_cases
 from cascade.cli.evaluate import main
+from cascade.io.cases import list_cases
+from cascade.io.nifti import write_labels
 from cascade.labels import CASCADE, VERSE
-from cascade.nifti import write_labels
 from cascade.phantom import PhantomSpec, render
 from cascade.volume import Grid, LabelMap
 

@@ -10,10 +10,10 @@ import pytest
 
 from cascade.cli import segment as command
 from cascade.cli.jobs import list_jobs
+from cascade.cohorts.job import Job
 from cascade.errors import OutputError
-from cascade.formats import read_labels_file, read_scan_file, write_labels_file
-from cascade.job import Job
-from cascade.nifti import write_volume
+from cascade.io.formats import read_labels_file, read_scan_file, write_labels_file
+from cascade.io.nifti import write_volume
 from cascade.segmentation import NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from tests import blocks

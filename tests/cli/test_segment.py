@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cascade.checkpoints import packaged_weights
 from cascade.cli.segment import main
+from cascade.io.nifti import write_volume
 from cascade.labels import CASCADE
-from cascade.nifti import write_volume
+from cascade.networks.checkpoint import packaged_weights
 from cascade.volume import LabelMap, Volume
 from tests.synthetic import save_oracles
 

@@ -10,7 +10,7 @@ import pytest
 
 from cascade.cli import segment
 from cascade.errors import NoSpineError
-from cascade.nifti import write_volume
+from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec
 from cascade.segmentation import Segmentation
 from tests.phantom_result import phantom_result

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from cascade.checkpoints import load_checkpoint
 from cascade.cli.train import main
+from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
-from cascade.nifti import write_labels, write_volume
+from cascade.networks.checkpoint import load_checkpoint
 from cascade.phantom import PhantomSpec, render
-from cascade.stage2_levels.train import CLASSES
+from cascade.stage2_levels.target import CLASSES
 from tests.synthetic import tiny_spec
 
 ERROR = re.compile(r"^cascade: error: [^:]+: .+$")

@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from cascade.datasets.masks import DRAFT_SCHEME
+from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CANAL, CASCADE, MRSPINESEG, SPIDER, is_disc
-from cascade.nifti import write_labels, write_volume
 from cascade.phantom import PhantomSpec, render
 from cascade.volume import Grid, LabelMap, Volume
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cascade.datasets.axes import gather, mirrored, restated
+from cascade.io.nifti import read_image, read_label_array
 from cascade.labels import CANAL, VERSE
-from cascade.nifti import read_image, read_label_array
 from cascade.volume import Grid, LabelMap
 from tests.datasets.miniatures import BODIES, phantom
 

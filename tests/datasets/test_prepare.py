@@ -13,9 +13,9 @@ from cascade.datasets import DATASETS, Options, prepare
 from cascade.datasets.names import StructureMap
 from cascade.datasets.problems import CODES, Problem
 from cascade.errors import InputError, OutputError
+from cascade.evaluation.metrics import dice
+from cascade.io.nifti import read_image, read_label_array
 from cascade.labels import CASCADE_EXTENDED, get_scheme
-from cascade.metrics import dice
-from cascade.nifti import read_image, read_label_array
 from cascade.volume import Grid, LabelMap
 from tests.datasets.miniatures import (
     BODIES,

@@ -10,7 +10,7 @@ import pytest
 
 from cascade.cli import train as train_command
 from cascade.datasets import DATASETS, Options, prepare
-from cascade.training.stages import STAGES
+from cascade.stages import STAGES
 from tests.datasets.miniatures import NINE, alkhalil, chu, mrspineseg, myosegmentum, pair, spider
 
 DISCS = tuple(name for name in NINE if "-" in name)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cascade.cases import Case
 from cascade.evaluation.compare import KindScore, StructureScore
 from cascade.evaluation.pairs import Pair
 from cascade.evaluation.results import CaseResult
+from cascade.io.cases import Case
 from cascade.labels import VERSE
 
 

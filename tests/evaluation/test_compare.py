@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cascade.errors import InputError, SchemeError
 from cascade.evaluation.compare import KindScore, StructureScore, compare
+from cascade.evaluation.metrics import dice, surface_distances
 from cascade.labels import CASCADE, SPIDER, VERSE
-from cascade.metrics import dice, surface_distances
 from cascade.volume import Grid, LabelMap
 from tests.evaluation.spines import GRID, edited, stack
 

@@ -8,8 +8,8 @@ import pytest
 
 from cascade.errors import InputError, SchemeError
 from cascade.evaluation.pairs import Pair, pair_up, stem
+from cascade.io.nifti import write_image_file, write_labels
 from cascade.labels import CASCADE, SPIDER, TOTALSPINESEG, VERSE, LabelScheme
-from cascade.nifti import write_image_file, write_labels
 from cascade.volume import LabelMap
 from tests.evaluation.spines import GRID, stack
 

@@ -12,7 +12,7 @@ from PIL import Image
 from cascade.evaluation.pairs import pair_up
 from cascade.evaluation.report import write_report
 from cascade.evaluation.summary import Evaluation, evaluate_all
-from cascade.nifti import write_labels, write_volume
+from cascade.io.nifti import write_labels, write_volume
 from cascade.volume import Volume
 from tests.evaluation.results import result, structure
 from tests.evaluation.spines import GRID, stack

@@ -10,8 +10,8 @@ import pytest
 from cascade.errors import InputError
 from cascade.evaluation.pairs import pair_up
 from cascade.evaluation.results import evaluate, write_table
+from cascade.io.nifti import write_labels
 from cascade.labels import CASCADE, VERSE
-from cascade.nifti import write_labels
 from cascade.volume import Grid, LabelMap
 from tests.evaluation.results import result, structure
 from tests.evaluation.spines import GRID, stack

@@ -11,7 +11,7 @@ from cascade.errors import InputError
 from cascade.evaluation.pairs import pair_up
 from cascade.evaluation.results import CaseResult
 from cascade.evaluation.summary import Evaluation, evaluate_all, worst_first, write_summary
-from cascade.nifti import write_labels
+from cascade.io.nifti import write_labels
 from tests.evaluation.results import result, structure
 from tests.evaluation.spines import stack
 

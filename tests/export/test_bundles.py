@@ -14,10 +14,10 @@ import torch
 from monai.bundle import verify_metadata, verify_net_in_out
 
 import cascade
-from cascade.checkpoints import build_network, load_checkpoint
 from cascade.export.bundles import licence
 from cascade.export.kinds import CASCADE, KINDS, LEVELS, SPINE
 from cascade.export.networks import torch_runner, torchscript_runner
+from cascade.networks.checkpoint import build_network, load_checkpoint
 from tests.bundles import workflow
 
 NAMES = [kind.name for kind in KINDS]

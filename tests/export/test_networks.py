@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from cascade.checkpoints import Checkpoint, StageSpec, build_network, load_checkpoint, packaged_weights
 from cascade.errors import MissingExtraError
 from cascade.export import networks
 from cascade.export.networks import ExportError, compare, export_networks, onnx_runner, torch_runner, torchscript_runner, write_onnx
 from cascade.export.networks import write_torchscript as write_ts
+from cascade.networks.checkpoint import Checkpoint, build_network, load_checkpoint, packaged_weights
+from cascade.networks.spec import StageSpec
 from tests.synthetic import tiny_spec
 
 WRITERS = {".onnx": (write_onnx, onnx_runner), ".ts": (write_ts, torchscript_runner)}

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import cascade
-from cascade.cases import list_cases
-from cascade.checkpoints import packaged_weights
 from cascade.export.kinds import CASCADE, LEVELS, SPINE
-from cascade.nifti import read_label_array, write_labels, write_volume
+from cascade.io.cases import list_cases
+from cascade.io.nifti import read_label_array, write_labels, write_volume
+from cascade.networks.checkpoint import packaged_weights
 from cascade.phantom import PhantomSpec, render
 
 ROOT = Path(cascade.__file__).parents[1]

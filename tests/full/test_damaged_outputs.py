@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade import Segmenter
-from cascade.cases import read_cases
+from cascade.io.cases import read_cases
 from cascade.labels import VERSE, rank
 from cascade.postproc.identify import Evidence, identify
 from cascade.postproc.instances import SpineLine

@@ -8,8 +8,8 @@ from functools import cache
 import pytest
 
 from cascade import Numbering, Segmenter
-from cascade.checkpoints import packaged_weights
 from cascade.labels import BODIES, VERSE
+from cascade.networks.checkpoint import packaged_weights
 from cascade.phantom import PhantomSpec, render
 from cascade.pipeline import Perception
 from cascade.segmentation import Segmentation

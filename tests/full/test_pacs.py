@@ -18,7 +18,7 @@ import pydicom
 import pytest
 
 from cascade.cli import segment
-from cascade.formats import read_scan_file, write_labels_file
+from cascade.io.formats import read_scan_file, write_labels_file
 from cascade.phantom import PhantomSpec, render
 from tests import blocks
 from tests.dicom_files import slices, write_series

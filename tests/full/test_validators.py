@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cascade.bids import derivative_path, find_bids_scans, write_dataset_description, write_sidecars
-from cascade.dicom import DicomSource, read_dicom
-from cascade.dicom_seg import write_dicom_seg
-from cascade.formats import read_scan_file, write_labels_file
-from cascade.itk import read_itk_array
-from cascade.nifti import read_image, write_volume
+from cascade.io.bids import derivative_path, find_bids_scans, write_dataset_description, write_sidecars
+from cascade.io.dicom import DicomSource, read_dicom
+from cascade.io.dicom_seg import write_dicom_seg
+from cascade.io.formats import read_scan_file, write_labels_file
+from cascade.io.itk import read_itk_array
+from cascade.io.nifti import read_image, write_volume
 from cascade.phantom import PhantomSpec, render
-from cascade.picture import colour_of
+from cascade.terminology import colour_of
 from cascade.volume import Grid, LabelMap, Volume
 from tests import blocks
 from tests.dicom_files import enhanced, slices, write_series

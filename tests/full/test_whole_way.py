@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from cascade.cli import segment
-from cascade.dicom_seg import read_dicom_seg
+from cascade.io.dicom_seg import read_dicom_seg
+from cascade.io.nifti import read_image, read_label_array, write_volume
 from cascade.labels import CASCADE_EXTENDED
-from cascade.nifti import read_image, read_label_array, write_volume
 from cascade.phantom import PhantomSpec, render
 from cascade.volume import Volume
 from tests.dicom_files import slices, write_series

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 import cascade
+from cascade.io.nifti import read_image, read_label_array, write_volume
 from cascade.labels import CASCADE_EXTENDED
-from cascade.nifti import read_image, read_label_array, write_volume
 from cascade.phantom import render
 
 pytestmark = [pytest.mark.full, pytest.mark.server]

@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from cascade.corrections import WORDS, read_clicks
 from cascade.labels import BODIES, CASCADE_EXTENDED, SACRUM, is_disc, rank
+from cascade.postproc.clicks.click import WORDS, read_clicks
 from tests.phantom_result import phantom_result
 
 MODULE = Path(__file__).parents[2] / "integrations" / "slicer" / "CascadeSpine"

@@ -14,7 +14,7 @@ from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, VERSE, is_disc, rank
 from cascade.postproc.identify import Identified, identify
 from cascade.postproc.paint import paint
-from cascade.stage2_levels.train import CLASSES
+from cascade.stage2_levels.target import CLASSES
 from cascade.volume import LabelMap
 from tests.synthetic import BODY, DISC, SACRAL, WAVE_MM, Blob, Column, as_probabilities, evidence_of, identified, painted, turned
 

@@ -10,7 +10,7 @@ import pytest
 from cascade.labels import CASCADE, VERSE
 from cascade.postproc.instances import InstanceMap, SpineLine, find_instances
 from cascade.postproc.paint import paint
-from cascade.stage2_levels.train import CLASSES
+from cascade.stage2_levels.target import CLASSES
 from cascade.volume import Grid, keep_largest_components
 from tests.synthetic import BODY, DISC, Blob, Column, identified, painted
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_t
 
-from cascade.limits import SHAPE_SIZE
+from cascade.networks.limits import SHAPE_SIZE
 from cascade.postproc.shape import FEATURES, LEVELS, NO_LEVEL, S1, ShapeModel, spine_shape, step_shape
 
 HEIGHT, DEPTH, WIDTH, STEP = 26.0, 34.0, 44.0, 36.0

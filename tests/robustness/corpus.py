@@ -168,7 +168,7 @@ def _by_gdcm(content: bytes) -> bytes:
 @cache
 def dicom_seg() -> tuple[bytes, ...]:
     """Both kinds of DICOM SEG."""
-    from cascade.formats import read_scan_file, write_labels_file
+    from cascade.io.formats import read_scan_file, write_labels_file
     from cascade.labels import CASCADE
     from cascade.volume import LabelMap
     from tests.dicom_files import write_series
@@ -214,14 +214,14 @@ def zipped(method: int) -> Callable[[], tuple[bytes, ...]]:
 @cache
 def specs() -> tuple[bytes, ...]:
     """StageSpecs: a real one and a small one."""
-    from cascade.checkpoints import packaged_weights
+    from cascade.networks.checkpoint import packaged_weights
 
     return (_small_checkpoint()[0], *(path.read_bytes() for path in sorted(packaged_weights().glob("stage*.json"))))
 
 
 @cache
 def _small_checkpoint() -> tuple[bytes, bytes]:
-    from cascade.checkpoints import build_network, save_checkpoint
+    from cascade.networks.checkpoint import build_network, save_checkpoint
     from tests.synthetic import tiny_spec
 
     with TemporaryDirectory() as name:
@@ -252,8 +252,8 @@ def mappings() -> tuple[bytes, ...]:
 def read_scan(folder: Path) -> object:
     """Read what was damaged, as a scan and as labels."""
     from cascade.errors import CascadeError
-    from cascade.formats import read_labels_file, read_scan_file
-    from cascade.nifti import noted_scheme
+    from cascade.io.formats import read_labels_file, read_scan_file
+    from cascade.io.nifti import noted_scheme
 
     path = next(p for p in folder.iterdir() if p.name.startswith("scan"))
     for read in (read_labels_file, noted_scheme):
@@ -265,14 +265,14 @@ def read_scan(folder: Path) -> object:
 
 
 def read_seg(folder: Path) -> object:
-    from cascade.formats import read_labels_file
+    from cascade.io.formats import read_labels_file
 
     return read_labels_file(folder / "scan.dcm")
 
 
 def read_series(folder: Path) -> object:
     """Read the series with one damaged slice among healthy ones."""
-    from cascade.formats import read_scan_file
+    from cascade.io.formats import read_scan_file
 
     for number, content in enumerate(slices()[1:]):
         (folder / f"slice{number}").write_bytes(content)
@@ -294,7 +294,7 @@ def read_series_for_training(folder: Path) -> object:
 
 def read_checkpoint(folder: Path) -> object:
     """Load a damaged spec with its weights, or damaged weights whose sha256 the spec states."""
-    from cascade.checkpoints import load_checkpoint
+    from cascade.networks.checkpoint import load_checkpoint
 
     spec, weights = folder / "stage1_spine.json", folder / "stage1_spine.safetensors"
     if not spec.exists():
@@ -312,7 +312,7 @@ def read_recipe(folder: Path) -> object:
 
 
 def read_table(folder: Path) -> object:
-    from cascade.cases import list_cases
+    from cascade.io.cases import list_cases
 
     return list_cases(folder)
 

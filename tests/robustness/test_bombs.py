@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from cascade import dicom_series
-from cascade.checkpoints import StageSpec, build_network, load_checkpoint
 from cascade.errors import CascadeError, CheckpointError, InputError
-from cascade.formats import read_labels_file, read_scan_file
+from cascade.io import dicom_series
+from cascade.io.formats import read_labels_file, read_scan_file
+from cascade.networks.checkpoint import build_network, load_checkpoint
+from cascade.networks.spec import StageSpec
 from cascade.pipeline import read_scan
 from cascade.volume import MAX_VOXELS, Grid, Volume
 from tests import blocks
@@ -64,7 +65,7 @@ BOMBS = {
     "nifti-extension.nii": (with_extension(2**31 - 16), "impossible length"),
     "nifti-extension.nii.gz": (gzip.compress(with_extension(-(2**31))) + ZEROS * 99, "impossible length"),
     "nifti-negative.nii": (header((-5, 5, 5)) + bytes(1000), "expected"),
-    "nifti-huge-misnamed.dat": (gzip.compress(header(HUGE)) + ZEROS * 99, "more than"),
+    "nifti-huge-misnamed.dat": (gzip.compress(header(HUGE)) + ZEROS * 99, f"at most {MAX_VOXELS} voxels"),
     "nrrd-voxels.nrrd": (nrrd("sizes: 10000 10000 10000\nencoding: gzip") + ZEROS, f"at most {MAX_VOXELS} voxels"),
     "nrrd-few-bytes.nrrd": (nrrd("sizes: 800 800 800\nencoding: raw") + bytes(1000), "truncated or damaged"),
     "nrrd-few-packed.nrrd": (nrrd("sizes: 800 800 800\nencoding: gzip") + gzip.compress(bytes(9)), "truncated or damaged"),

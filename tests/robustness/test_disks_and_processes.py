@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from cascade.errors import OutputError
-from cascade.formats import read_labels_file, read_scan_file, write_labels_file
-from cascade.nifti import write_volume
+from cascade.io.formats import read_labels_file, read_scan_file, write_labels_file
+from cascade.io.nifti import write_volume
 from cascade.report import save_report
 from cascade.training.loop import Run, train
 from tests import blocks
@@ -109,7 +109,7 @@ SLOW_WRITER = """
 import sys, time
 from pathlib import Path
 from cascade.cli import console
-from cascade.nifti import replacing
+from cascade.io.files import replacing
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 
@@ -139,7 +139,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from cascade.nifti import write_labels
+from cascade.io.nifti import write_labels
 from cascade.labels import CASCADE
 from cascade.volume import Grid, LabelMap
 value, path = int(sys.argv[1]), Path(sys.argv[2])

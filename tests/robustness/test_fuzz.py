@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.cases import list_cases
-from cascade.checkpoints import StageSpec
 from cascade.datasets.names import read_mapping
 from cascade.errors import CascadeError
-from cascade.formats import read_scan_file
-from cascade.recognise import recognise_content
+from cascade.io.cases import list_cases
+from cascade.io.formats import read_scan_file
+from cascade.io.recognise import recognise_content
+from cascade.networks.spec import StageSpec
 from tests.robustness.corpus import TARGETS
 from tests.robustness.fuzz import plan_for, run
 from tests.synthetic import tiny_spec

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cascade.nifti import write_volume
+from cascade.io.nifti import write_volume
 from cascade.pipeline import Segmenter
 from tests.synthetic import coded_scan
 

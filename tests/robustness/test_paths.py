@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cascade.cases import read_cases
 from cascade.cli import segment as command
 from cascade.errors import CascadeError, InputError, OutputError
-from cascade.formats import read_labels_file, read_scan_file, write_labels_file
-from cascade.nifti import write_labels, write_volume
+from cascade.io.cases import read_cases
+from cascade.io.formats import read_labels_file, read_scan_file, write_labels_file
+from cascade.io.nifti import write_labels, write_volume
 from tests import blocks
 from tests.cli.test_jobs import KnowsTheAnswer
 

@@ -17,10 +17,10 @@ import pytest
 from pydicom.valuerep import PersonName
 
 import cascade
-from cascade.cases import list_cases
 from cascade.cli import evaluate, prepare, segment, train
-from cascade.formats import read_scan_file
-from cascade.nifti import write_volume
+from cascade.io.cases import list_cases
+from cascade.io.formats import read_scan_file
+from cascade.io.nifti import write_volume
 from cascade.volume import LabelMap, Volume
 from tests.cli.test_train import write_recipe
 from tests.datasets import miniatures
@@ -202,7 +202,7 @@ def test_what_a_nifti_header_says_of_the_patient_is_not_repeated(
 
 
 def test_what_an_nrrd_header_says_of_the_patient_is_not_repeated(tmp_path: Path, silent: Callable[[Path], None]) -> None:
-    from cascade.formats import write_labels_file
+    from cascade.io.formats import write_labels_file
     from tests import blocks
 
     head = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 5 7 11\nspacings: 1 2 3\nencoding: raw\n"

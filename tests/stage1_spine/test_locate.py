@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cascade.checkpoints import load_checkpoint
 from cascade.errors import NoSpineError
 from cascade.labels import is_disc
+from cascade.networks.checkpoint import load_checkpoint
 from cascade.stage1_spine.locate import centreline, largest_column, locate
 from cascade.volume import Grid, LabelMap, Volume
 

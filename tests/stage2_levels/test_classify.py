@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cascade.checkpoints import load_checkpoint
+from cascade.networks.checkpoint import load_checkpoint
 from cascade.stage2_levels.classify import HALF_WIDTH_MM, classify, starts_along
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import kind_of

@@ -14,13 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from cascade.cases import read_cases
-from cascade.checkpoints import load_checkpoint
 from cascade.errors import InputError
+from cascade.io.cases import read_cases
+from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
-from cascade.nifti import write_labels, write_volume
+from cascade.networks.checkpoint import load_checkpoint
 from cascade.phantom import PhantomSpec, render
-from cascade.stage2_levels.train import CLASSES, target
+from cascade.stage2_levels.target import CLASSES, target
 from cascade.training import loop
 from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, draw_batch, prepare_examples
@@ -132,7 +132,6 @@ class TestLoop:
         spec = train(examples, RECIPE, tmp_path, progress=lambda step, steps, _: seen.append((step, steps)))
         assert {path.name for path in tmp_path.iterdir()} == {
             "stage2_levels.json",
-            "stage2_levels.layers.json",
             "stage2_levels.safetensors",
             "state.pt",
             "log.csv",
@@ -289,7 +288,7 @@ class TestExamples:
 
 class TestRecipe:
     def test_the_packages_recipes_can_be_read(self) -> None:
-        from cascade.training.stages import STAGES
+        from cascade.stages import STAGES
 
         for stage in STAGES.values():
             recipe = Recipe.read(stage.recipe, steps=5)
@@ -298,7 +297,7 @@ class TestRecipe:
                 assert all(n % s == 0 for n, s in zip(choice.shape, recipe.spec.stride, strict=True))
 
     def test_patches_that_the_network_cannot_halve_are_refused(self, tmp_path: Path) -> None:
-        from cascade.training.stages import STAGES
+        from cascade.stages import STAGES
 
         content = json.loads(STAGES["stage2"].recipe.read_text())
         content["patches"][0]["shape"] = [48, 112, 112]

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cascade.cases import read_cases
+from cascade.io.cases import read_cases
 from cascade.training import loop
 from cascade.training.examples import draw_batch, prepare_examples
 from cascade.training.loop import Run, train
@@ -65,7 +65,6 @@ def test_only_rank_0_writes_and_all_know_the_mean(out: Path) -> None:
         "log.csv",
         "state.pt",
         "stage2_levels.json",
-        "stage2_levels.layers.json",
         "stage2_levels.safetensors",
     }
     assert [step for step, _ in log(out / "whole")] == [1, 2, 3, 4]

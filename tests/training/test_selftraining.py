@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from cascade.cases import Case
-from cascade.checkpoints import Checkpoint, build_network
+from cascade.io.cases import Case
 from cascade.labels import VERSE
-from cascade.stage2_levels.train import CLASSES
+from cascade.networks.checkpoint import Checkpoint, build_network
+from cascade.stage2_levels.target import CLASSES
 from cascade.training import selftraining
 from cascade.training.examples import Example
 from cascade.training.selftraining import answer_open_questions, fill_in

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cascade.labels import skipped
-from cascade.stage1_spine import train as stage1
-from cascade.stage2_levels import train as stage2
+from cascade.stage1_spine import target as stage1
+from cascade.stage2_levels import target as stage2
 from cascade.volume import LabelMap
 from tests.datasets.miniatures import BODIES, NINE, phantom
 

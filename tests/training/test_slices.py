@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from cascade.cases import read_cases
-from cascade.checkpoints import Checkpoint, build_network, load_checkpoint
+from cascade.io.cases import read_cases
+from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import VERSE
-from cascade.nifti import write_labels, write_volume
+from cascade.networks.checkpoint import Checkpoint, build_network, load_checkpoint
 from cascade.phantom import PhantomSpec, render
-from cascade.stage2_levels.train import CLASSES, target
+from cascade.stage2_levels.target import CLASSES, target
 from cascade.training import selftraining
 from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, draw_batch, labelled_volumes, prepare_examples

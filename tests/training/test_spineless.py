@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cascade.checkpoints import StageSpec
-from cascade.stage1_spine.train import BACKGROUND
+from cascade.networks.spec import StageSpec
+from cascade.stage1_spine.target import BACKGROUND
 from cascade.training.examples import draw_batch
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.training.spineless import spineless_examples

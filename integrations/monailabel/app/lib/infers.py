@@ -14,8 +14,8 @@ from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from cascade import CascadeError, Click, LabelMap, LabelScheme, Segmentation
-from cascade.corrections import WORDS, parse_clicks
-from cascade.formats import write_labels_file
+from cascade.io.formats import write_labels_file
+from cascade.postproc.clicks.click import WORDS, parse_clicks
 from cascade.stage1_spine.locate import COLUMN_PROBABILITY, largest_column
 from cascade.volume import Grid
 
@@ -97,8 +97,8 @@ def clicks_of(request: Mapping[str, Any], grid: Grid, names: tuple[str, ...]) ->
     Parameters
     ----------
     request : mapping
-        ``clicks`` as `cascade.corrections.parse_clicks` takes them (RAS+ mm, or 3D Slicer's markups), and under any of `names` a list
-        of voxels of the image, as the MONAI Label plug-in of 3D Slicer sends its points.
+        ``clicks`` as `cascade.postproc.clicks.click.parse_clicks` takes them (RAS+ mm, or 3D Slicer's markups), and under any of
+        `names` a list of voxels of the image, as the MONAI Label plug-in of 3D Slicer sends its points.
     grid : Grid
         Of the image.
     names : tuple of str

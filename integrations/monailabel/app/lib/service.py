@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cascade import Click, Segmentation, Segmenter
-from cascade.checkpoints import STAGES, packaged_weights
 from cascade.labels import get_scheme
-from cascade.picture import colour_of
+from cascade.networks.checkpoint import packaged_weights
+from cascade.networks.spec import STAGE_NAMES
 from cascade.pipeline import Perception
+from cascade.terminology import colour_of
 
 
 class Service:
@@ -47,12 +48,12 @@ class Service:
     @property
     def weights(self) -> Path:
         """The folder of the weights in use."""
-        complete = all((self.published / f"{stage}.json").is_file() for stage in STAGES)
+        complete = all((self.published / f"{stage}.json").is_file() for stage in STAGE_NAMES)
         return self.published if complete else self._given or packaged_weights()
 
     def segmenter(self) -> Segmenter:
         """The networks, loaded again if their files changed."""
-        version = (self.weights, *((self.weights / f"{stage}.json").stat().st_mtime_ns for stage in STAGES))
+        version = (self.weights, *((self.weights / f"{stage}.json").stat().st_mtime_ns for stage in STAGE_NAMES))
         if self._loaded is None or self._loaded[0] != version:
             self._loaded = (version, Segmenter.from_pretrained(self.device, self.weights))
         return self._loaded[1]

@@ -14,15 +14,15 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.train import TrainTask
 
 from cascade import CascadeError, InputError
-from cascade.cases import Case, write_case
-from cascade.checkpoints import STAGES as STAGE_NAMES
-from cascade.checkpoints import choose_device, load_checkpoint
-from cascade.formats import read_labels_file, read_scan_file
+from cascade.io.cases import Case, write_case
+from cascade.io.formats import read_labels_file, read_scan_file
 from cascade.labels import LabelScheme
+from cascade.networks.checkpoint import choose_device, load_checkpoint
+from cascade.networks.spec import STAGE_NAMES
+from cascade.stages import STAGES
 from cascade.training.examples import prepare_examples
 from cascade.training.loop import train
 from cascade.training.recipe import Recipe
-from cascade.training.stages import STAGES
 from cascade.volume import LabelMap, label_dtype
 
 from lib.service import Service

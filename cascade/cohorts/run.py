@@ -1,0 +1,204 @@
+"""A cohort: many scans into one folder, with a manifest from which an interrupted run goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from cascade.cohorts.job import Job
+from cascade.cohorts.manifest import Manifest, Outcome, State, digest_of
+from cascade.cohorts.workers import TRIES, Workers, spread
+from cascade.errors import CascadeError, InputError, NumberingError
+from cascade.io.formats import check_output
+from cascade.io.recognise import stem
+from cascade.labels import CASCADE, LabelScheme, get_scheme
+from cascade.postproc.clicks.click import Click, clicks_to_json
+from cascade.postproc.naming import Numbering
+from cascade.segmentation import Segmentation
+
+_LOG = logging.getLogger(__name__)
+
+
+class Segments(Protocol):
+    """What segments one scan: `cascade.pipeline.Segmenter`."""
+
+    @property
+    def weights_sha256(self) -> dict[str, str]:
+        """The sha256 of each stage's weights."""
+
+    def segment(
+        self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
+    ) -> Segmentation:
+        """Segment one scan."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with each scan; sent to the workers with every job, so it pickles to little.
+
+    Parameters
+    ----------
+    segmenter : Segments
+    keep : callable, optional
+        Writes a job's result; by default the result itself comes back in the outcome.
+    scheme : str or LabelScheme
+    numbering : Numbering, optional
+    threads : int, optional
+        CPU threads of each worker.
+    clicks : sequence of Click
+    """
+
+    segmenter: Segments
+    keep: Callable[[Segmentation, Job], None] | None = None
+    scheme: str | LabelScheme = CASCADE
+    numbering: Numbering | None = None
+    threads: int | None = None
+    clicks: Sequence[Click] = ()
+
+    def made_with(self, **options: Any) -> dict[str, Any]:
+        """What decides the results beside the scans, for the manifest; `options` are those of `keep`."""
+        from cascade._version import __version__
+
+        numbering = None if self.numbering is None else dataclasses.asdict(self.numbering)
+        clicks = {"clicks": clicks_to_json(self.clicks)} if self.clicks else {}
+        return {
+            "version": __version__,
+            "weights_sha256": self.segmenter.weights_sha256,
+            "options": {"scheme": get_scheme(self.scheme).name, "numbering": numbering, **clicks, **options},
+        }
+
+    def __call__(self, job: Job) -> Outcome:
+        """Read, segment and write one scan; an error that is no bug becomes its outcome."""
+        if self.threads:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        started = time.perf_counter()
+        digest = digest_of(job.image)
+        try:
+            if self.keep:
+                check_output(job.output, job.image, *job.beside)
+            result = self.segmenter.segment(job.image, scheme=self.scheme, numbering=self.numbering, series=job.series, clicks=self.clicks)
+            if self.keep:
+                self.keep(result, job)
+        except CascadeError as problem:
+            hopeless = isinstance(problem, (InputError, NumberingError)) and not isinstance(problem.__cause__, MemoryError)
+            state: State = "refused" if hopeless else "failed"
+            return Outcome(state, error=str(problem), seconds=_since(started), input_sha256=digest)
+        return Outcome(
+            "done",
+            levels=tuple(level.name for level in result.levels),
+            warnings=result.warnings,
+            seconds=_since(started),
+            input_sha256=digest,
+            result=None if self.keep else result,
+        )
+
+
+def run_cohort(
+    jobs: Iterable[Job],
+    task: Callable[[Job], Outcome],
+    workers: Workers | None = None,
+    *,
+    manifest: Manifest | None = None,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[Job, Outcome]]:
+    """Do the jobs; yield each with its outcome as soon as it is in the manifest.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+    task : callable
+    workers : Workers, optional
+        By default one scan after the other, in this process.
+    manifest : Manifest, optional
+    resume : bool
+        Leave out what the manifest says is settled (it is yielded first, marked as `earlier`).
+    stop : callable
+        Once it returns True, the scans in work are finished and no other is begun.
+
+    Raises
+    ------
+    WorkersError
+        The workers are lost.
+    OutputError
+        The manifest cannot be written.
+    """
+    jobs, todo = list(jobs), []
+    if manifest:
+        manifest.begin(jobs)
+    for job in jobs:
+        known = manifest.known(job) if manifest and resume else None
+        if known:
+            yield job, known
+        else:
+            todo.append(job)
+    for job, outcome in _done(todo, task, workers, stop, ordered=manifest is None):
+        if manifest:
+            manifest.add(job, outcome)
+        yield job, outcome
+
+
+def _done(
+    jobs: list[Job], task: Callable[[Job], Outcome], workers: Workers | None, stop: Callable[[], bool], *, ordered: bool
+) -> Iterator[tuple[Job, Outcome]]:
+    if workers:
+        for job, future in spread(jobs, task, workers, ordered=ordered, stop=stop):
+            yield job, _outcome(job, future)
+        return
+    for job in jobs:
+        if stop():
+            return
+        yield job, task(job)
+
+
+def _outcome(job: Job, future: Future[Outcome] | None) -> Outcome:
+    """What a worker answered; a bug that one scan brings to light does not stop the others."""
+    if future is None:
+        return _set_aside(job)
+    problem = future.exception()
+    if problem is None:
+        return future.result()
+    if isinstance(problem, CascadeError) or not isinstance(problem, Exception):
+        raise problem
+    _LOG.error("%s", job, exc_info=problem)
+    error = f"{job}: expected no {type(problem).__name__} ({problem}); too little memory, or a bug; try it by itself"
+    return Outcome("failed", error=error, input_sha256=digest_of(job.image))
+
+
+def _set_aside(job: Job) -> Outcome:
+    error = f"{job}: expected a scan that can be segmented; {TRIES} workers died at it; try it by itself, without --jobs or --scheduler"
+    return Outcome("set-aside", error=error, input_sha256=digest_of(job.image))
+
+
+def save_labels(result: Segmentation, job: Job) -> None:
+    """Write the labels of a job and nothing else."""
+    result.save(job.output)
+
+
+def jobs_for(images: Iterable[Path], folder: Path, root: Path | None = None) -> list[Job]:
+    """Jobs that write labels into `folder`, named after the scans (with their folders below `root`).
+
+    Raises
+    ------
+    InputError
+        Two scans would have one output.
+    """
+    jobs: dict[Path, Job] = {}
+    for image in images:
+        relative = image.relative_to(root) if root else Path(image.name)
+        job = Job(image, folder / relative.with_name(f"{stem(image.name)}.nii.gz"))
+        if jobs.setdefault(job.output, job) is not job:
+            raise InputError(f"{image}: expected an output of its own; {job.output} is that of {jobs[job.output].image}; give their root")
+    return list(jobs.values())
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)

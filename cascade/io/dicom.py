@@ -1,0 +1,247 @@
+"""A DICOM series in: slices to one volume, placed by the attributes of the standard.
+
+DICOM's world is LPS+ (x to the left, y to the back, z to the head); it becomes RAS+ here, and nowhere else.
+The first axis of a volume runs along the rows of an image (its column index), the second down the columns, the third
+from slice to slice along the cross product of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_rescale
+from pydicom.uid import UID
+
+from cascade.errors import InputError
+from cascade.io.dicom_series import DAMAGED, MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group, quiet, whole
+from cascade.volume import MAX_VOXELS, FloatArray, Grid, Volume
+
+#: A slice may lie this far from its place on an even lattice.
+TOLERANCE_MM = 0.1
+#: Directions may differ by this much (as components of a unit vector) within a series.
+_PARALLEL = 1e-3
+#: Slices closer than this are the same slice.
+_SAME_MM = 0.01
+#: At most this share of the slices may be missing and interpolated.
+_MISSING_SHARE = 0.2
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DicomSource:
+    """What a DICOM SEG has to repeat of the series it belongs to.
+
+    Parameters
+    ----------
+    datasets : tuple of Dataset
+        Headers without pixels: one a slice, or one multi-frame image.
+    slices : tuple of int
+        For each frame, in the order of `datasets`, its index along the grid's third axis.
+    grid : Grid
+    notes : tuple of (str, str)
+        Code and text of what the reader noticed.
+    """
+
+    datasets: tuple[Dataset, ...]
+    slices: tuple[int, ...]
+    grid: Grid
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """One slice: where it is (LPS+ mm) and what it shows."""
+
+    name: str
+    dataset: Dataset = field(repr=False)
+    number: int
+    position: FloatArray
+    directions: FloatArray
+    spacing: tuple[float, float]
+    pixels: NDArray[np.float32] = field(repr=False)
+
+
+def read_dicom(path: Path, series: str | None = None) -> tuple[Volume, DicomSource]:
+    """Read one MR series.
+
+    Parameters
+    ----------
+    path : Path
+        Folder (searched recursively), zip, or multi-frame file.
+    series : str, optional
+        Series number or SeriesInstanceUID; by default the only usable series, or the only sagittal T2.
+
+    Returns
+    -------
+    volume : Volume
+    source : DicomSource
+        With notes ``duplicate-slices`` and ``slices-missing``.
+
+    Raises
+    ------
+    InputError
+        Not exactly one series qualifies, or its slices make no volume.
+    """
+    return read_series(choose_one(path, series), str(path))
+
+
+def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
+    """Read the slices of a series into a volume; see `read_dicom`. `name` starts the error messages."""
+    read = list(_all_frames(series, name))
+    frames = _without_copies(read, name)
+    _check_alike(frames, name)
+    frames, slices, grid = _arrange(frames, name)
+    data = np.zeros(grid.shape, dtype=np.float32)
+    for frame, index in zip(frames, slices, strict=True):
+        data[:, :, index] = frame.pixels.T
+    missing = sorted(set(range(grid.shape[2])) - set(slices))
+    _interpolate(data, missing, slices)
+    notes = list(_notes(len(read) - len(frames), missing))
+    return Volume(data, grid), _source(frames, slices, grid, notes)
+
+
+def _all_frames(series: Series, name: str) -> Iterator[_Frame]:
+    count = 0
+    for file in series.files:
+        for frame in _frames(file):
+            count += frame.pixels.size
+            if count > MAX_VOXELS:
+                raise InputError(f"{name}: expected at most {MAX_VOXELS} voxels; the series has more; separate the files")
+            yield frame
+
+
+def _frames(file: DicomFile) -> Iterator[_Frame]:
+    dataset = file.read()
+    pixels = _pixels(dataset, file.name)
+    if "PixelData" in dataset:
+        del dataset.PixelData
+    multi = "PerFrameFunctionalGroupsSequence" in dataset
+    for number in range(len(pixels)):
+        holders = [dataset] * 3
+        if multi:
+            groups = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+            holders = [functional_group(dataset, number, keyword) or Dataset() for keyword in groups]
+        position = _numbers(holders[0], "ImagePositionPatient", 3, file.name)
+        directions = np.reshape(_numbers(holders[1], "ImageOrientationPatient", 6, file.name), (2, 3))
+        rows, columns = _numbers(holders[2], "PixelSpacing", 2, file.name)
+        if min(rows, columns) <= 0 or not np.allclose(directions @ directions.T, np.eye(2), atol=_PARALLEL):
+            raise InputError(f"{file.name}: expected positive PixelSpacing and perpendicular ImageOrientationPatient; found others")
+        yield _Frame(file.name, dataset, number, np.array(position), directions, (rows, columns), pixels[number])
+
+
+def _numbers(dataset: Dataset, keyword: str, count: int, name: str) -> tuple[float, ...]:
+    value = attribute(dataset, keyword, ())
+    try:
+        numbers = tuple(float(number) for number in value)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise InputError(f"{name}: expected {keyword} with {count} numbers; it is missing or unusable; export the original series again")
+    return numbers
+
+
+def _pixels(dataset: Dataset, name: str) -> NDArray[np.float32]:
+    """Rescaled intensities, (frames, rows, columns)."""
+    count = whole(dataset, "Rows", 0) * whole(dataset, "Columns", 0) * whole(dataset, "NumberOfFrames", 1)
+    if not 0 < count <= MAX_VOXELS:
+        raise InputError(f"{name}: expected an image of 1 to {MAX_VOXELS} voxels; the header says {count}; export it again")
+    if attribute(dataset, "SamplesPerPixel", 1) != 1:
+        raise InputError(f"{name}: expected one number a pixel; found colours; choose another series with --series")
+    file_meta = getattr(dataset, "file_meta", Dataset())
+    syntax = UID(str(attribute(file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2")))
+    try:
+        with quiet():
+            stored = dataset.pixel_array.reshape(-1, whole(dataset, "Rows", 0), whole(dataset, "Columns", 0))
+            return np.stack([_rescaled(frame, dataset, number) for number, frame in enumerate(stored)])
+    except (RuntimeError, NotImplementedError) as error:
+        raise InputError(
+            f"{name}: expected pixels that can be decoded; no decoder for {syntax.name}; pip install cascade-spine[dicom], "
+            f"or decompress the files first (gdcmconv --raw)"
+        ) from error
+    except DAMAGED as error:
+        raise InputError(f"{name}: expected pixels; the file is truncated or damaged ({type(error).__name__}); export it again") from None
+
+
+def _rescaled(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[np.float32]:
+    group = functional_group(dataset, number, "PixelValueTransformationSequence")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(apply_rescale(frame, dataset if group is None else group), dtype=np.float32)
+
+
+def _without_copies(frames: Sequence[_Frame], name: str) -> list[_Frame]:
+    """Drop files that repeat a slice; two different images of one slice are an error."""
+    kept: list[_Frame] = []
+    for frame in frames:
+        twin = next((k for k in kept if np.abs(k.position - frame.position).max() < _SAME_MM and _parallel(k, frame)), None)
+        if twin is None:
+            kept.append(frame)
+        elif not np.array_equal(twin.pixels, frame.pixels):
+            raise InputError(f"{name}: expected one image a slice; found several (echoes, contrasts or time points?); separate them first")
+    return kept
+
+
+def _parallel(a: _Frame, b: _Frame) -> bool:
+    return bool(np.abs(a.directions - b.directions).max() < _PARALLEL)
+
+
+def _check_alike(frames: Sequence[_Frame], name: str) -> None:
+    first = frames[0]
+    if len(frames) < MIN_SLICES:
+        raise InputError(f"{name}: expected at least {MIN_SLICES} slices; found {len(frames)}; give the folder of the whole series")
+    if not all(_parallel(first, frame) for frame in frames):
+        raise InputError(f"{name}: expected parallel slices; found several orientations (a localiser?); choose another with --series")
+    if any(frame.pixels.shape != first.pixels.shape or not np.allclose(frame.spacing, first.spacing, rtol=1e-4) for frame in frames):
+        raise InputError(f"{name}: expected slices of one size and pixel spacing; found several; separate the files")
+
+
+def _arrange(frames: list[_Frame], name: str) -> tuple[list[_Frame], list[int], Grid]:
+    """Sort along the normal and give each slice its place on an even lattice; places may stay empty."""
+    normal = np.cross(*frames[0].directions)
+    frames = sorted(frames, key=lambda frame: float(frame.position @ normal))
+    positions = np.array([frame.position for frame in frames])
+    heights = positions @ normal
+    smallest = float(np.median(np.diff(heights)))
+    if not _SAME_MM < smallest < np.inf:
+        raise InputError(f"{name}: expected slices one above the other; found several side by side; separate the files")
+    count = round(float(heights[-1] - heights[0]) / smallest)
+    step = (positions[-1] - positions[0]) / count
+    slices = np.rint((heights - heights[0]) / (step @ normal)).astype(int)
+    off = np.abs(positions - (positions[0] + slices[:, None] * step)).max()
+    if off > TOLERANCE_MM or len(set(slices.tolist())) < len(slices):
+        raise InputError(f"{name}: expected evenly spaced slices; found some {off:.1f} mm off; separate the stacks or resample the scan")
+    if count + 1 - len(frames) > _MISSING_SHARE * (count + 1):
+        raise InputError(f"{name}: expected {count + 1} slices; found {len(frames)}; the export is incomplete, export the series again")
+    rows, columns = frames[0].spacing
+    along_row, down_column = frames[0].directions
+    affine = np.eye(4)
+    affine[:3] = np.column_stack([along_row * columns, down_column * rows, step, positions[0]])
+    height, width = frames[0].pixels.shape
+    return frames, slices.tolist(), Grid((width, height, count + 1), LPS_TO_RAS @ affine)
+
+
+def _interpolate(data: NDArray[np.float32], missing: Iterable[int], slices: Sequence[int]) -> None:
+    """Fill empty places linearly between the nearest slices below and above."""
+    for index in missing:
+        below, above = max(s for s in slices if s < index), min(s for s in slices if s > index)
+        weight = (index - below) / (above - below)
+        data[:, :, index] = (1 - weight) * data[:, :, below] + weight * data[:, :, above]
+
+
+def _notes(copies: int, missing: Sequence[int]) -> Iterator[tuple[str, str]]:
+    if copies:
+        yield "duplicate-slices", f"{copies} images repeat a slice; each slice is used once"
+    if missing:
+        yield "slices-missing", f"{len(missing)} slices are missing inside the series; they are interpolated from their neighbours"
+
+
+def _source(frames: Sequence[_Frame], slices: Sequence[int], grid: Grid, notes: Iterable[tuple[str, str]]) -> DicomSource:
+    if len({id(frame.dataset) for frame in frames}) == 1:
+        in_file = sorted(zip(frames, slices, strict=True), key=lambda pair: pair[0].number)
+        return DicomSource((frames[0].dataset,), tuple(index for _, index in in_file), grid, tuple(notes))
+    return DicomSource(tuple(frame.dataset for frame in frames), tuple(slices), grid, tuple(notes))

@@ -1,0 +1,375 @@
+"""DICOM series: which ones a folder or zip holds, and which one is meant.
+
+Nothing here repeats what a file says about a patient: series are described by number, plane, weighting and size, never by
+free text, and errors quote keywords, not values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+from cascade.errors import InputError
+from cascade.io.recognise import recognise, recognise_content
+
+#: MR Image Storage, Enhanced MR Image Storage, Legacy Converted Enhanced MR Image Storage.
+MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
+#: What pydicom raises on files that break the standard.
+DAMAGED = (
+    *(InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
+    *(ArithmeticError, AssertionError, MemoryError, NotImplementedError, RecursionError, struct.error, zlib.error),
+)
+#: Fewer slices than this are no scan.
+MIN_SLICES = 3
+#: A spin-echo image with at least this echo time is T2-weighted (lumbar protocols use 80 to 130 ms, T1 and PD under 40 ms).
+T2_ECHO_MS = 60.0
+_MIXED_DEG = 5.0
+#: A zip is read into memory; so is what a deflated data set unpacks to.
+_UNPACKED_LIMIT_BYTES = 2 << 30
+#: bzip2 and LZMA in zips are not made by any DICOM software, and LZMA takes the memory that its header asks for.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_TAGS = [
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName"),
+    *("PatientID", "PatientName", "ImageType", "EchoTime", "InversionTime", "ScanningSequence", "ImageOrientationPatient"),
+    *("Rows", "Columns", "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+]
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A file on disk or in a zip.
+
+    Parameters
+    ----------
+    name : str
+        Path, or path of the zip and name inside it.
+    origin : Path
+        Its folder, or the zip.
+    content : Path or bytes
+    """
+
+    name: str
+    origin: Path
+    content: Path | bytes = field(repr=False)
+
+    def read(self, **options: Any) -> Dataset:
+        """Read the data set; `options` are pydicom's.
+
+        Raises
+        ------
+        InputError
+            It is truncated or damaged.
+        """
+        try:
+            with io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb") as source, quiet():
+                _check_deflated(source)
+                return pydicom.dcmread(source, force=True, **options)
+        except DAMAGED as error:
+            raise InputError(
+                f"{self.name}: expected a DICOM file; it is truncated or damaged ({type(error).__name__}); export it again"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series, as far as its headers tell.
+
+    Parameters
+    ----------
+    uid, study_uid : str
+    number : int or None
+    patient : str
+        Tells patients apart; never shown.
+    plane : {"sagittal", "coronal", "axial", "mixed", "unknown"}
+    weighting : {"T2", "other"}
+    slices : int
+    size : (2,) tuple of int
+        Columns, rows.
+    localiser : bool
+    files : tuple of DicomFile
+    """
+
+    uid: str
+    study_uid: str
+    number: int | None
+    patient: str = field(repr=False)
+    plane: str
+    weighting: str
+    slices: int
+    size: tuple[int, int]
+    localiser: bool
+    files: tuple[DicomFile, ...] = field(repr=False)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why this series cannot be segmented, as far as its headers tell."""
+        if self.localiser:
+            return "localiser"
+        if self.plane == "mixed":
+            return "slices of several orientations"
+        return f"fewer than {MIN_SLICES} slices" if self.slices < MIN_SLICES else None
+
+    @property
+    def origin(self) -> Path:
+        """The zip, or the narrowest folder, that holds all its files."""
+        return Path(os.path.commonpath([file.origin for file in self.files]))
+
+    def __str__(self) -> str:
+        what = f"{self.plane}{' T2' if self.weighting == 'T2' else ''}, {self.slices} slices of {self.size[0]} x {self.size[1]}"
+        return f"series {'?' if self.number is None else self.number}: {what}{f' ({self.obstacle})' if self.obstacle else ''}"
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Read without pydicom's warnings, which quote the values of a file."""
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def find_series(path: Path) -> list[Series]:
+    """List the MR series of a folder (recursively), zip or file, by number.
+
+    Raises
+    ------
+    InputError
+        There is no MR image, a file is damaged, or one series or folder mixes patients.
+    """
+    found = group_series(_files(path), MR_CLASSES)
+    if not found:
+        raise InputError(f"{path}: expected DICOM MR images; found none")
+    return found
+
+
+def group_series(files: Iterable[DicomFile], classes: Sequence[str] | None = None) -> list[Series]:
+    """Group files into series, by study and number; those of other SOP classes than `classes` are left out.
+
+    Raises
+    ------
+    InputError
+        A file is damaged, or one series mixes patients.
+    """
+    groups: dict[str, list[tuple[DicomFile, Dataset]]] = {}
+    for file in files:
+        header = file.read(stop_before_pixels=True, specific_tags=_TAGS)
+        if classes is None or attribute(header, "SOPClassUID") in classes:
+            groups.setdefault(str(attribute(header, "SeriesInstanceUID", "")), []).append((file, header))
+    found = [_describe(uid, members) for uid, members in groups.items()]
+    return sorted(found, key=lambda series: (series.study_uid, series.number is None, series.number or 0, series.uid))
+
+
+def find_studies(path: Path) -> list[list[Series]]:
+    """List the series of a folder or zip, study by study; see `find_series`.
+
+    Raises
+    ------
+    InputError
+        As for `find_series`, or one folder or zip holds files of several patients.
+    """
+    found = find_series(path)
+    patients: dict[Path, set[str]] = {}
+    for series in found:
+        for file in series.files:
+            patients.setdefault(file.origin, set()).add(series.patient)
+    for folder, known in patients.items():
+        if len(known) > 1:
+            raise InputError(f"{folder}: expected one patient; found {len(known)}; give each patient a folder")
+    return [list(study) for _, study in itertools.groupby(found, key=lambda series: series.study_uid)]
+
+
+def choose(found: Sequence[Series], wanted: str | None, name: str) -> list[Series]:
+    """Pick what to segment: the wanted series, the only usable one, or every sagittal T2.
+
+    Parameters
+    ----------
+    found : sequence of Series
+    wanted : str or None
+        Series number or SeriesInstanceUID.
+    name : str
+        File or folder, for messages.
+
+    Raises
+    ------
+    InputError
+        Nothing qualifies; the message lists the series.
+    """
+    if wanted is not None:
+        matching = [series for series in found if wanted in (str(series.number), series.uid)]
+        if not matching:
+            raise InputError(f"{name}: expected a series {wanted}; found {listing(found)}")
+        return matching
+    usable = [series for series in found if series.obstacle is None]
+    if not usable:
+        raise InputError(f"{name}: expected a series of parallel MR slices; found {listing(found)}")
+    sagittal_t2 = [series for series in usable if series.plane == "sagittal" and series.weighting == "T2"]
+    if len(usable) > 1 and not sagittal_t2:
+        raise InputError(f"{name}: expected one series or a sagittal T2; found {listing(found)}; choose one with --series NUMBER")
+    return usable if len(usable) == 1 else sagittal_t2
+
+
+def choose_one(path: Path, wanted: str | None) -> Series:
+    """Pick the one series of a folder, zip or file that is to be segmented.
+
+    Raises
+    ------
+    InputError
+        As for `find_series` and `choose`, or there are several patients or series.
+    """
+    found = find_series(path)
+    if len({series.patient for series in found}) > 1 and wanted is None:
+        raise InputError(f"{path}: expected one patient; found {len({series.patient for series in found})}; give one patient's folder")
+    chosen = choose(found, wanted, str(path))
+    if len(chosen) > 1:
+        raise InputError(f"{path}: expected one series; found {listing(chosen)}; choose with --series NUMBER")
+    return chosen[0]
+
+
+def listing(found: Iterable[Series]) -> str:
+    """Describe series in one line."""
+    return "; ".join(map(str, found)) or "none"
+
+
+def attribute(dataset: Dataset, keyword: str, default: Any = None) -> Any:
+    """A value, or `default` where it is missing, empty or unreadable."""
+    try:
+        value = dataset.get(keyword)
+    except DAMAGED:
+        return default
+    return default if value is None or value == "" else value
+
+
+def whole(dataset: Dataset, keyword: str, default: int) -> int:
+    """A whole number, or `default` where it is missing or none."""
+    try:
+        return int(attribute(dataset, keyword, default))
+    except DAMAGED:
+        return default
+
+
+def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | None:
+    """One functional group of a frame of a multi-frame image: its own, or the shared one."""
+    for groups, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        sequence = attribute(dataset, groups)
+        if not isinstance(sequence, Sequence) or not index < len(sequence) or not isinstance(sequence[index], Dataset):
+            continue
+        group = attribute(sequence[index], keyword)
+        if isinstance(group, Sequence) and group and isinstance(group[0], Dataset):
+            return group[0]
+    return None
+
+
+def _files(path: Path) -> Iterator[DicomFile]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and recognise(file) == "dicom":
+                yield DicomFile(str(file), file.parent, file)
+    elif recognise(path) == "zip":
+        yield from _members(path)
+    else:
+        yield DicomFile(str(path), path.parent, path)
+
+
+def _members(path: Path) -> Iterator[DicomFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in sorted(archive.infolist(), key=lambda e: e.filename) if not entry.is_dir()]
+            if sum(entry.file_size for entry in entries) > _UNPACKED_LIMIT_BYTES:
+                raise InputError(f"{path}: expected at most {_UNPACKED_LIMIT_BYTES >> 30} GiB inside a zip; it holds more; unpack it first")
+            if any(entry.compress_type not in _ZIP_METHODS for entry in entries):
+                raise NotImplementedError
+            for entry in entries:
+                content = archive.read(entry)  # never more than its stated size
+                if recognise_content(content[:132]) == "dicom":
+                    yield DicomFile(f"{path}/{entry.filename}", path, content)
+    except (zipfile.BadZipFile, RuntimeError, *DAMAGED) as error:
+        raise InputError(f"{path}: expected a plain zip; it is damaged or encrypted ({type(error).__name__}); unpack it first") from None
+
+
+def _check_deflated(source: BinaryIO) -> None:
+    """Raise MemoryError where a deflated data set unpacks to more than the limit: pydicom would unpack it at once."""
+    head = source.read(1024)
+    source.seek(0)
+    if _DEFLATED not in head:
+        return
+    source.seek(144 + int.from_bytes(head[140:144], "little"))
+    unpacker, unpacked = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while not unpacker.eof and (packed := unpacker.unconsumed_tail or source.read(1 << 16)):
+        unpacked += len(unpacker.decompress(packed, 1 << 20))
+        if unpacked > _UNPACKED_LIMIT_BYTES:
+            raise MemoryError
+    source.seek(0)
+
+
+def _describe(uid: str, members: Sequence[tuple[DicomFile, Dataset]]) -> Series:
+    headers = [header for _, header in members]
+    first, name = headers[0], members[0][0].name
+    patients = {_patient(header) for header in headers}
+    if len(patients) > 1:
+        raise InputError(f"{name}: expected one patient in a series; found {len(patients)}; separate the files")
+    number = attribute(first, "SeriesNumber")
+    return Series(
+        uid=uid,
+        study_uid=str(attribute(first, "StudyInstanceUID", "")),
+        number=int(number) if isinstance(number, int) else None,
+        patient=patients.pop(),
+        plane=_plane(headers),
+        weighting="T2" if _is_t2(first) else "other",
+        slices=sum(whole(header, "NumberOfFrames", 1) for header in headers),
+        size=(whole(first, "Columns", 0), whole(first, "Rows", 0)),
+        localiser=any("LOCALIZER" in str(attribute(header, "ImageType", "")) for header in headers),
+        files=tuple(file for file, _ in members),
+    )
+
+
+def _patient(header: Dataset) -> str:
+    return str(attribute(header, "PatientID") or attribute(header, "PatientName") or "").strip().casefold()
+
+
+def _orientations(header: Dataset) -> Iterator[Any]:
+    frames = attribute(header, "PerFrameFunctionalGroupsSequence")
+    frames = frames if isinstance(frames, Sequence) else ()
+    for frame in range(len(frames) or 1):
+        group = functional_group(header, frame, "PlaneOrientationSequence") if frames else header
+        value = attribute(group, "ImageOrientationPatient") if group is not None else None
+        with contextlib.suppress(*DAMAGED):
+            yield np.asarray(value, dtype=float).reshape(6)
+
+
+def _plane(headers: Iterable[Dataset]) -> str:
+    """The anatomical plane by the slices' normal."""
+    try:
+        normals = np.array([np.cross(o[:3], o[3:]) for header in headers for o in _orientations(header)])
+    except DAMAGED:
+        return "unknown"
+    if not len(normals) or not np.isfinite(normals).all():
+        return "unknown"
+    if (np.abs(normals @ normals[0]) < np.cos(np.deg2rad(_MIXED_DEG))).any():
+        return "mixed"
+    return ("sagittal", "coronal", "axial")[int(np.abs(normals[0]).argmax())]
+
+
+def _is_t2(header: Dataset) -> bool:
+    """T2-weighted by echo time; by the series' own name only where no echo time is given."""
+    if "IR" in str(attribute(header, "ScanningSequence", "")) or attribute(header, "InversionTime"):
+        return False
+    group = functional_group(header, 0, "MREchoSequence")
+    echo = attribute(group, "EffectiveEchoTime") if group is not None else attribute(header, "EchoTime")
+    with contextlib.suppress(*DAMAGED):
+        return float(echo) >= T2_ECHO_MS
+    return any("t2" in str(attribute(header, keyword, "")).lower() for keyword in ("SeriesDescription", "ProtocolName"))

@@ -1,0 +1,222 @@
+"""Trained networks on disk: a StageSpec (JSON) beside safetensors weights, found, verified and loaded.
+
+Nothing about a checkpoint lives in code: spacing, normalisation, classes, network and naming parameters travel in
+the JSON. Weights are never unpickled, and are used only if their sha256 is the one that the JSON states. A spec may come
+from anybody: it is checked field by field, it names a network of a short list, and what it can ask for is bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cascade.errors import CascadeError, CheckpointError
+from cascade.io import schema
+from cascade.networks.limits import check_arguments
+from cascade.networks.spec import NETWORKS, StageSpec
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_WEIGHTS_BYTES = 2 << 30
+MAX_PARAMETERS = 1 << 29
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A spec with its network, ready to run.
+
+    One that was loaded from a folder is pickled as the folder's name: whoever unpickles it loads the weights there, once a process.
+
+    Parameters
+    ----------
+    spec : StageSpec
+    network : torch.nn.Module
+    folder : Path, optional
+        Where it was loaded from.
+    """
+
+    spec: StageSpec
+    network: torch.nn.Module
+    folder: Path | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is None:
+            return type(self), (self.spec, self.network)
+        folder = None if self.folder == packaged_weights() else self.folder.absolute()
+        device = str(next(self.network.parameters()).device)
+        return _loaded_once, (self.spec.stage, folder, device, self.spec.weights_sha256)
+
+
+def packaged_weights() -> Path:
+    """Return the folder of the weights that come with `cascade`: inside the installed package, beside it in a source tree."""
+    inside = Path(__file__).parents[1] / "weights"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "weights"
+
+
+def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu") -> Checkpoint:
+    """Load ``<stage>.json`` and ``<stage>.safetensors`` from a folder (by default the packaged one).
+
+    Parameters
+    ----------
+    stage : str
+    folder : Path, optional
+    device : str
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing, truncated or altered; the message names it.
+    """
+    folder = folder or packaged_weights()
+    spec_path, weights_path = folder / f"{stage}.json", folder / f"{stage}.safetensors"
+    for path in (spec_path, weights_path):
+        if not path.is_file():
+            raise CheckpointError(f"{path}: expected a checkpoint file here; there is none; reinstall cascade or give the right folder")
+    spec = _read_spec(spec_path)
+    if spec.stage != stage:
+        raise CheckpointError(f"{spec_path}: expected the spec of {stage}; found that of {spec.stage}; restore the file from the release")
+    content = _read_weights(weights_path)
+    found = hashlib.sha256(content).hexdigest()
+    if found != spec.weights_sha256:
+        raise CheckpointError(
+            f"{weights_path}: expected sha256 {spec.weights_sha256[:12]}..., found {found[:12]}...; "
+            "the file is truncated or altered; restore it from the release"
+        )
+    network = _filled(_skeleton(spec), spec, content, weights_path).to(device).eval()
+    return Checkpoint(spec, network, folder)
+
+
+@cache
+def _loaded_once(stage: str, folder: Path | None, device: str, sha256: str) -> Checkpoint:
+    """Load a checkpoint that another process has pickled, and make sure that it is the same."""
+    checkpoint = load_checkpoint(stage, folder, device)
+    if checkpoint.spec.weights_sha256 != sha256:
+        raise CheckpointError(
+            f"{checkpoint.folder}: expected {stage} with sha256 {sha256[:12]}..., found {checkpoint.spec.weights_sha256[:12]}...; "
+            "give all workers the same weights"
+        )
+    return checkpoint
+
+
+def _read_spec(path: Path) -> StageSpec:
+    try:
+        text = schema.read_text(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: expected a StageSpec in JSON ({error}); restore the file from the release") from error
+    return StageSpec.from_json(text, str(path))
+
+
+def _read_weights(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_WEIGHTS_BYTES:
+            raise CheckpointError(f"{path}: expected at most {MAX_WEIGHTS_BYTES >> 30} GiB of weights; the file is larger")
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a readable file ({error.strerror or error}); check its permissions") from error
+
+
+def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> StageSpec:
+    """Write the weights as float16 safetensors, and beside them the spec, with the weights' sha256."""
+    import dataclasses
+
+    import torch
+    from safetensors.torch import save
+
+    from cascade.io.files import replacing
+
+    tensors = {name: (t.to(torch.float16) if t.is_floating_point() else t).contiguous() for name, t in network.state_dict().items()}
+    content = save(tensors)
+    spec = dataclasses.replace(spec, weights_sha256=hashlib.sha256(content).hexdigest())
+    for suffix, payload in ((".safetensors", content), (".json", spec.to_json().encode())):
+        with replacing(folder / f"{spec.stage}{suffix}") as temporary:
+            temporary.write_bytes(payload)
+    return spec
+
+
+def build_network(spec: StageSpec) -> torch.nn.Module:
+    """Build the network that a spec names, with untrained weights.
+
+    A plain UNet is that of `cascade.networks.unet`, everything else MONAI's.
+
+    Raises
+    ------
+    CheckpointError
+        It is none of `NETWORKS`, does not take these arguments, or has more than `MAX_PARAMETERS`.
+    """
+    network = _skeleton(spec)
+    parameters = sum(tensor.numel() for tensor in itertools.chain(network.parameters(), network.buffers()))
+    if parameters > MAX_PARAMETERS:
+        raise CheckpointError(f"{spec.stage}: expected a network of at most {MAX_PARAMETERS:,} parameters; found {parameters:,}")
+    return _construct(spec)
+
+
+def _skeleton(spec: StageSpec) -> torch.nn.Module:
+    """The network without memory for its weights."""
+    import torch
+
+    with torch.device("meta"):
+        return _construct(spec)
+
+
+def _construct(spec: StageSpec) -> torch.nn.Module:
+    from cascade.networks.unet import plain_unet
+
+    try:
+        check_arguments(spec.network_arguments, "network_arguments")
+        if spec.network not in NETWORKS:
+            raise ValueError(f"expected one of {', '.join(NETWORKS)}")
+        plain = plain_unet(spec.network_arguments) if spec.network == "UNet" else None
+        return plain or _from_monai(spec)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{spec.stage}: expected arguments that {spec.network} can be built with ({error})") from error
+
+
+def _from_monai(spec: StageSpec) -> torch.nn.Module:
+    from monai.networks import nets  # takes as long as all the networks' work on a clinical scan
+
+    network: torch.nn.Module = getattr(nets, spec.network)(**spec.network_arguments)
+    return network
+
+
+def _filled(network: torch.nn.Module, spec: StageSpec, content: bytes, path: Path) -> torch.nn.Module:
+    """The network with the weights of a file; what it allocates is bounded by the file's size, whatever the spec says."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(content).items()}
+        network.load_state_dict(tensors, assign=True)
+    except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise CheckpointError(
+            f"{path}: expected the weights of {spec.stage}.json; they do not fit the network that it describes ({reason}); "
+            "restore both files from the release"
+        ) from error
+    if any(tensor.is_meta for tensor in itertools.chain(network.parameters(), network.buffers())):
+        raise CheckpointError(f"{path}: expected all weights of the network that {spec.stage}.json describes; some are missing")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise CheckpointError(f"{path}: expected finite weights; some are NaN or infinite; train again")
+    return network
+
+
+def choose_device(wanted: str) -> str:
+    """Resolve ``"auto"``, and check that another device is there.
+
+    Raises
+    ------
+    CascadeError
+        It is not.
+    """
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there.get(wanted.split(":")[0], False):
+        raise CascadeError(f"device {wanted!r}: expected one that is there: auto, {', '.join(k for k, v in there.items() if v)}")
+    return wanted

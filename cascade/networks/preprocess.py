@@ -1,0 +1,107 @@
+"""From a scan to what a network sees: orientation, spacing, intensity. Training and inference share these lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.errors import InputError
+from cascade.networks.spec import Normalisation, StageSpec
+from cascade.volume import Volume
+
+#: Percentiles and moments of larger scans are taken from about this many evenly spaced voxels.
+_SAMPLES = 500_000
+
+
+@dataclass(frozen=True)
+class IntensityScale:
+    """A linear scale of intensities, measured once on the whole scan and applied to any part of it."""
+
+    low: float
+    high: float
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, data: NDArray[np.float32], how: Normalisation) -> IntensityScale:
+        """Measure percentiles, mean and standard deviation of the voxels above air.
+
+        Raises
+        ------
+        InputError
+            The image is constant.
+        """
+        flat = data.ravel()[:: max(1, data.size // _SAMPLES)]
+        tissue = flat[flat > data.min()]
+        if tissue.size == 0:
+            raise InputError("expected an image; every voxel has the same value")
+        low, high = np.percentile(tissue, (how.low_percentile, how.high_percentile))
+        clipped = np.clip(tissue, low, high, dtype=np.float64)
+        tiny = 1e-6 * max(abs(float(low)), abs(float(high)), 1e-6)
+        return cls(float(low), float(high), float(clipped.mean()), max(float(clipped.std()), tiny))
+
+    def apply(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Clip to the percentiles, subtract the mean and divide by the standard deviation."""
+        return ((np.clip(data, self.low, self.high) - self.mean) / self.deviation).astype(np.float32)
+
+
+def finite(scan: Volume) -> tuple[Volume, float]:
+    """Make what is NaN or infinite background (the scan's lowest value); the second value is its share of the voxels.
+
+    Raises
+    ------
+    InputError
+        No voxel holds a finite number.
+    """
+    sound = np.isfinite(scan.data)
+    if sound.all():
+        return scan, 0.0
+    if not sound.any():
+        raise InputError("expected an image; no voxel holds a finite number")
+    return Volume(np.where(sound, scan.data, scan.data[sound].min()), scan.grid), float(1 - sound.mean())
+
+
+def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = None) -> Volume:
+    """Bring a scan to the orientation, voxel spacing and intensity scale that a checkpoint was trained for.
+
+    Parameters
+    ----------
+    scan : Volume
+        Finite intensities, any orientation.
+    spec : StageSpec
+    scale : IntensityScale, optional
+        By default measured on `scan`; give that of the whole scan where `scan` is a part.
+
+    Returns
+    -------
+    Volume
+        Axes along ``spec.axcodes``, spacing ``spec.spacing_mm``, normalised intensities.
+    """
+    scale = scale or IntensityScale.of(scan.data, spec.normalisation)
+    oriented = scan.reoriented(spec.axcodes)
+    working = oriented.resampled(oriented.grid.with_spacing(spec.spacing_mm))
+    return Volume(scale.apply(working.data), working.grid)
+
+
+def detailed_input(scan: Volume, spec: StageSpec) -> Volume:
+    """Bring a scan to where `network_input` interpolates from, so that training can interpolate in other ways.
+
+    Parameters
+    ----------
+    scan : Volume
+        Finite intensities, any orientation.
+    spec : StageSpec
+
+    Returns
+    -------
+    Volume
+        As `network_input`, but with the voxels of the scan, or half as large as those of `spec` where the scan's are smaller.
+    """
+    scale = IntensityScale.of(scan.data, spec.normalisation)
+    oriented = scan.reoriented(spec.axcodes)
+    smooth = oriented.smoothed_for(oriented.grid.with_spacing(spec.spacing_mm))
+    spacing_mm = [max(own, wanted / 2) for own, wanted in zip(smooth.grid.spacing_mm, spec.spacing_mm, strict=True)]
+    detailed = smooth.resampled(smooth.grid.with_spacing(spacing_mm))
+    return Volume(scale.apply(detailed.data), detailed.grid)

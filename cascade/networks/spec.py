@@ -1,0 +1,128 @@
+"""What is known about a network beside its weights: one JSON file, checked field by field.
+
+A spec may come from anybody: it names a network of a short list, and what it can ask for is bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cascade.errors import CheckpointError
+from cascade.io import schema
+from cascade.networks.limits import are_axcodes, check_arguments, is_naming
+
+STAGE_NAMES = ("stage1_spine", "stage2_levels")
+FORMAT = 1
+#: Classes of `monai.networks.nets` that a spec may name: one tensor in, one of the same shape out, nothing fetched.
+NETWORKS = ("AttentionUnet", "AutoEncoder", "BasicUNet", "DynUNet", "SegResNet", "SwinUNETR", "UNet", "UNETR", "VNet")
+MAX_PATCH_VOXELS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How intensities are brought to one scale: clip to percentiles of the voxels above air, then mean 0, deviation 1."""
+
+    low_percentile: float = 1.0
+    high_percentile: float = 99.0
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """Everything that is needed to use a checkpoint.
+
+    Parameters
+    ----------
+    stage : str
+        ``"stage1_spine"`` or ``"stage2_levels"``.
+    network : str
+        Name of a class in `monai.networks.nets`.
+    network_arguments : mapping
+        Its keyword arguments.
+    classes : tuple of str
+        The output channels; the first is background.
+    spacing_mm : (3,) tuple of float
+        Voxel spacing that the network works at, along `axcodes`.
+    patch_shape : (3,) tuple of int
+        Largest input in voxels.
+    axcodes : str
+        Orientation that the network works in.
+    stride : (3,) tuple of int
+        Every input length must be a multiple of this.
+    normalisation : Normalisation
+    naming : mapping
+        Parameters of `cascade.postproc` that were fitted to this checkpoint.
+    training : mapping
+        Where the weights come from: data sets, recipe, steps, seeds.
+    weights_sha256 : str
+        Of the safetensors file beside the JSON.
+    """
+
+    stage: str
+    network: str
+    network_arguments: Mapping[str, Any]
+    classes: tuple[str, ...]
+    spacing_mm: tuple[float, float, float]
+    patch_shape: tuple[int, int, int]
+    stride: tuple[int, int, int]
+    axcodes: str = "RAS"
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    naming: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
+
+    def to_json(self) -> str:
+        """Return the JSON text of the spec."""
+        return json.dumps({"format": FORMAT} | asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "StageSpec") -> StageSpec:
+        """Parse the JSON text of a spec.
+
+        Raises
+        ------
+        CheckpointError
+            The text is not a StageSpec of this format; `source` is named.
+        """
+        try:
+            content = schema.load(text)
+            if content.pop("format", None) != FORMAT:
+                raise ValueError(f"expected format {FORMAT}")
+            spec = schema.build(cls, content)
+            check_spec(spec)
+        except ValueError as error:
+            raise CheckpointError(f"{source}: expected a StageSpec in JSON ({error}); restore the file from the release") from error
+        return spec
+
+
+def check_spec(spec: StageSpec) -> None:
+    """Check the range of every value.
+
+    Raises
+    ------
+    ValueError
+        One is out of its range; the message names it.
+    """
+    for name, good, expected in (
+        ("stage", spec.stage in STAGE_NAMES, f"one of {', '.join(STAGE_NAMES)}"),
+        ("network", spec.network in NETWORKS, f"one of {', '.join(NETWORKS)}"),
+        ("classes", 2 <= len(set(spec.classes)) == len(spec.classes) <= 64, "2 to 64 different names"),
+        ("spacing_mm", all(0.1 <= s <= 20 for s in spec.spacing_mm), "0.1 to 20 mm"),
+        ("stride", all(1 <= s <= 512 for s in spec.stride), "1 to 512"),
+        ("patch_shape", min(spec.patch_shape) >= 1 and math.prod(spec.patch_shape) <= MAX_PATCH_VOXELS, f"1 to {MAX_PATCH_VOXELS} voxels"),
+        ("patch_shape", all(s > 0 and p % s == 0 for p, s in zip(spec.patch_shape, spec.stride, strict=True)), "multiples of stride"),
+        ("axcodes", are_axcodes(spec.axcodes), "three directions such as RAS"),
+        ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
+        ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
+        ("naming", is_naming(spec.naming), "at most a shape_model: mean, deviation > 0 and factors of every feature and level"),
+    ):
+        if not good:
+            raise ValueError(f"{name}: expected {expected}")
+    check_arguments(spec.network_arguments, "network_arguments")
+    for name, channels in (("in_channels", 1), ("out_channels", len(spec.classes))):
+        if spec.network_arguments.get(name, channels) != channels:
+            raise ValueError(f"network_arguments.{name}: expected {channels}")

@@ -1,0 +1,353 @@
+"""One self-contained HTML page a scan, and an index page for a folder of them: nothing is fetched, nothing but the file's name is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import importlib.resources
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from cascade.errors import InputError
+from cascade.io.files import replacing
+from cascade.labels import BODIES
+from cascade.measure import Measurement
+from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw
+from cascade.report.views import View, curved_view, data_uri, slice_views
+from cascade.terminology import colour_of
+
+if TYPE_CHECKING:
+    from cascade.postproc.identify import Notice
+    from cascade.segmentation import Segmentation
+
+_THUMBNAIL = (360, 400)
+#: What a thumbnail shows around the labelled structures.
+_AROUND_MM = 25.0
+_CARD = re.compile(r'<script type="application/json" id="card-data">(?P<card>.*?)</script>')
+#: Confidence below which a level is marked.
+_LOW = 0.9
+#: Columns of the two tables: field of `Measurement`, heading, unit, decimals, explanation.
+_SHARED = (
+    ("volume_ml", "Volume", "ml", 1, "voxels times voxel volume"),
+    ("anterior_mm", "Anterior", "mm", 1, "height at 4/5 of the depth"),
+    ("middle_mm", "Middle", "mm", 1, "height at half the depth"),
+    ("posterior_mm", "Posterior", "mm", 1, "height at 1/5 of the depth"),
+    ("depth_mm", "Depth", "mm", 1, "front to rear at half height"),
+    ("width_mm", "Width", "mm", 1, "side to side at half height"),
+    ("wedge_deg", "Wedge", "°", 1, "between the end plates; positive: higher in front"),
+)
+_COLUMNS = {
+    "body": (*_SHARED, ("segment_deg", "Segment", "°", 1, "to the upper end plate of the next body below; positive: lordotic")),
+    "disc": (
+        *_SHARED,
+        ("height_index", "Index", "", 2, "mean height over the middle height of the bodies it joins"),
+        ("signal", "Signal", "", 2, "mean intensity over that of the reference named beside it"),
+    ),
+}
+_CUT = {
+    "end": ("not measured", "cut by the border of the field of view"),
+    "side": ("cut at the side", "neither volume nor width is measured"),
+}
+
+
+def save_report(result: Segmentation, path: Path, title: str) -> None:
+    """Write the page of one scan.
+
+    Parameters
+    ----------
+    result : Segmentation
+    path : Path
+        ``.html``; written beside it first, then renamed.
+    title : str
+        The scan's file name; nothing else tells where it comes from.
+    """
+    text = _template("page.html").substitute(
+        title=html.escape(title),
+        style=_asset("style.css"),
+        script=_asset("page.js"),
+        summary=_summary(result),
+        warnings=_warnings(result),
+        curved="".join(
+            _figure(curved_view(result.scan, result.labels, result.spine.centreline_mm, plane), plane) for plane in ("sagittal", "coronal")
+        ),
+        slices=_json([_slice(view) for view in slice_views(result.scan, result.labels)]),
+        colours=_json({name: _colour(name) for name in result.labels.structures}),
+        bodies=_table(result, "body"),
+        discs=_table(result, "disc"),
+        provenance=_provenance(result),
+        card=_json(dataclasses.asdict(_card_of(result, title))),
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Card:
+    """What the index shows of a scan; part of its report."""
+
+    title: str
+    thumbnail: str
+    confidence: float
+    weakest: str
+    codes: Sequence[str]
+    found: str
+
+
+@dataclass
+class ReportIndex:
+    """The page that leads to the reports of a folder, the least confident scan first.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the reports.
+    """
+
+    folder: Path
+    _cards: list[tuple[_Card, str]] = field(default_factory=list, init=False)
+    _failed: list[tuple[str, str]] = field(default_factory=list, init=False)
+
+    def add(self, report: Path) -> None:
+        """Take up a scan by its report.
+
+        Raises
+        ------
+        InputError
+            The file is no report of this version.
+        """
+        try:
+            embedded = _CARD.search(report.read_text(encoding="utf-8"))
+            card = _Card(**json.loads(embedded["card"] if embedded else ""))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{report}: expected a report of this version ({error}); make it again") from error
+        place = self._place(report)
+        card = dataclasses.replace(card, title=place.with_name(card.title).as_posix())
+        self._cards.append((card, place.as_posix()))
+
+    def add_failed(self, report: Path, title: str, why: str) -> None:
+        """Take up a scan whose report there will not be, and why."""
+        self._failed.append((self._place(report).with_name(title).as_posix(), why))
+
+    def _place(self, report: Path) -> Path:
+        return Path(os.path.relpath(report, self.folder))
+
+    def save(self) -> None:
+        """Write ``index.html`` into the folder."""
+        cards = sorted(self._cards, key=lambda entry: (entry[0].confidence, entry[0].title))
+        failed = "".join(f"<li><b>{html.escape(title)}</b> {html.escape(why)}</li>" for title, why in sorted(self._failed))
+        text = _template("index.html").substitute(
+            style=_asset("style.css"),
+            count=len(cards),
+            flagged=sum(bool(card.codes) for card, _ in cards),
+            lost=len(self._failed),
+            cards="".join(_card(card, href) for card, href in cards),
+            failed=f'<section class="notes bad"><h2>Not segmented</h2><ul>{failed}</ul></section>' if failed else "",
+        )
+        with replacing(self.folder / "index.html") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _asset(name: str) -> str:
+    return importlib.resources.files("cascade.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _template(name: str) -> Template:
+    return Template(_asset(name))
+
+
+def _json(content: object) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _colour(structure: str) -> str:
+    return "rgb({},{},{})".format(*colour_of(structure))
+
+
+def _bodies(result: Segmentation) -> list[str]:
+    return [level.name for level in result.levels if level.name in BODIES]
+
+
+def _span(result: Segmentation) -> str:
+    bodies = _bodies(result)
+    return f"{bodies[0]} to {bodies[-1]}" if bodies else "none"
+
+
+def _summary(result: Segmentation) -> str:
+    bodies = _bodies(result)
+    lordosis = next((row for row in result.measurements if row.kind == "lordosis"), None)
+    facts = [
+        ("Vertebrae", _span(result), f"{len(bodies)} named"),
+        ("Naming confidence", f"{result.numbering.confidence:.0%}", "probability of these names"),
+        (
+            "Lordosis",
+            f"{lordosis.segment_deg:.0f}°" if lordosis and lordosis.segment_deg is not None else "n/a",
+            f"{display_name(lordosis.structure)}, lying" if lordosis else "needs L1 and L5 or S1 in view",
+        ),
+        ("Warnings", str(len(result.warnings)), "see below" if result.warnings else "none"),
+    ]
+    return "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd><dd>{html.escape(note)}</dd></div>" for name, value, note in facts)
+
+
+def _warnings(result: Segmentation) -> str:
+    if not result.warnings:
+        return ""
+    items = "".join(f"<li><code>{html.escape(n.code)}</code> {_said(n)}</li>" for n in result.warnings)
+    return f'<section class="notes" role="alert"><h2>Warnings</h2><ul>{items}</ul></section>'
+
+
+def _said(notice: Notice) -> str:
+    """The text of a warning, led by the level it is about unless it begins with it."""
+    text = html.escape(notice.text)
+    if notice.level is None:
+        return text
+    name = f"<b>{html.escape(display_name(notice.level))}</b>"
+    return f"{name}{text.removeprefix(notice.level)}" if notice.text.startswith(notice.level) else f"{name}: {text}"
+
+
+def _figure(view: View, name: str) -> str:
+    paths = "".join(
+        f'<path data-s="{o.structure}" style="--c:{_colour(o.structure)}" d="{o.path}"><title>{o.text}</title></path>'
+        for o in view.outlines
+    )
+    names = "".join(
+        f'<text data-s="{o.structure}" x="{o.at[0]:.1f}" y="{o.at[1]:.1f}" text-anchor="{o.anchor}">{o.text}</text>'
+        for o in view.outlines
+        if o.anchor != "none"
+    )
+    return (
+        f'<figure class="view" id="{name}" style="--ratio:{view.width / view.height:.4f}"><div class="stack">'
+        f'<img src="{view.source}" width="{view.width}" height="{view.height}" alt="The scan, {view.title}">'
+        f'<svg viewBox="0 0 {view.width} {view.height}" style="--h:{view.height}" role="img" '
+        f'aria-label="Outlines of {len(view.outlines)} structures">{paths}{names}{_sides(view)}{_scale(view)}</svg></div>'
+        f"<figcaption>{view.title.capitalize()}</figcaption></figure>"
+    )
+
+
+def _sides(view: View) -> str:
+    left, right = view.sides
+    middle, margin = view.height / 2, view.height * 0.018
+    return (
+        f'<text class="side" x="{margin:.1f}" y="{middle:.1f}">{left}</text>'
+        f'<text class="side" x="{view.width - margin:.1f}" y="{middle:.1f}" text-anchor="end">{right}</text>'
+    )
+
+
+def _scale(view: View) -> str:
+    """A bar of 5 cm."""
+    right, y = view.width - view.height * 0.018, view.height * 0.982
+    left = right - 50 / view.pixel_mm
+    return (
+        f'<line class="scale" x1="{left:.1f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}"/>'
+        f'<text class="side" x="{right:.1f}" y="{view.height * 0.962:.1f}" text-anchor="end">5 cm</text>'
+    )
+
+
+def _slice(view: View) -> dict[str, object]:
+    outlines = [[o.structure, o.text, o.path, round(o.at[0], 1), round(o.at[1], 1), o.anchor] for o in view.outlines]
+    return {"title": view.title, "src": view.source, "w": view.width, "h": view.height, "mm": round(view.pixel_mm, 4), "o": outlines}
+
+
+def _table(result: Segmentation, kind: str) -> str:
+    confidence = {level.name: level.confidence for level in result.levels}
+    head = "".join(
+        f'<th scope="col" title="{note}">{heading}{f"<small>{unit}</small>" if unit else ""}</th>'
+        for _, heading, unit, _, note in _COLUMNS[kind]
+    )
+    rows = "".join(_table_row(row, kind, confidence.get(row.structure)) for row in result.measurements if row.kind == kind)
+    if not rows:
+        return '<p class="none">None found.</p>'
+    name = "Body" if kind == "body" else "Disc"
+    return f'<table><thead><tr><th scope="col">{name}</th>{head}<th scope="col">Confidence</th></tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _table_row(row: Measurement, kind: str, confidence: float | None) -> str:
+    values = dataclasses.asdict(row)
+    cells = "".join(_cell(values[name], decimals, row if name == "signal" else None) for name, _, _, decimals, _ in _COLUMNS[kind])
+    note, why = _CUT.get(row.cut, ("", ""))
+    cut = f' <small class="cut" title="{why}">{note}</small>' if note else ""
+    swatch = f'<i style="--c:{_colour(row.structure)}"></i>'
+    button = f'<button type="button" data-s="{row.structure}" aria-pressed="false">{swatch}{display_name(row.structure)}</button>'
+    return f'<tr data-s="{row.structure}"><th scope="row">{button}{cut}</th>{cells}{_bar(confidence)}</tr>'
+
+
+def _cell(value: float | None, decimals: int, signal_of: Measurement | None) -> str:
+    if value is None:
+        return '<td class="na">n/a</td>'
+    reference = f" <small>{signal_of.signal_reference}</small>" if signal_of else ""
+    number = f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return f"<td>{number}{reference}</td>"
+
+
+def _bar(confidence: float | None) -> str:
+    if confidence is None:
+        return '<td class="na">n/a</td>'
+    low = ' class="low"' if confidence < _LOW else ""
+    return f"<td{low}><meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={confidence:.3f}></meter> {confidence:.0%}</td>"
+
+
+def _provenance(result: Segmentation) -> str:
+    return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in _facts(result))
+
+
+def _facts(result: Segmentation) -> Iterable[tuple[str, str]]:
+    told = result.provenance
+    yield "cascade", str(told.get("version", "n/a"))
+    for stage, digest in told.get("weights_sha256", {}).items():
+        yield f"sha256 of {stage}", str(digest)
+    grid = result.scan.grid
+    yield "Scan", f"{_times(grid.shape)} voxels of {_times(round(s, 3) for s in grid.spacing_mm)} mm, axes {grid.axcodes}"
+    yield "Label scheme", result.labels.scheme.name
+    yield "Device", str(told.get("device", "n/a"))
+    yield "Seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in told.get("seconds", {}).items()) or "n/a"
+
+
+def _times(numbers: Iterable[float]) -> str:
+    return " \N{MULTIPLICATION SIGN} ".join(f"{number:g}" for number in numbers)
+
+
+def _thumbnail(result: Segmentation) -> str:
+    """The coloured cut around what was found."""
+    picture = draw(result.scan, result.labels, result.spine.centreline_mm)
+    _, numbers = curved_sagittal(result.scan, result.labels, result.spine.centreline_mm)
+    rows, columns = np.nonzero(numbers) if numbers.any() else np.indices(numbers.shape).reshape(2, -1)
+    margin = round(_AROUND_MM / PIXEL_MM)
+    top, bottom = max(rows.min() - margin, 0), min(rows.max() + margin, numbers.shape[0])
+    left, right = max(columns.min() - margin, 0), min(columns.max() + margin, numbers.shape[1])
+    plain = numbers.shape[1]
+    coloured = picture.crop((plain + left, top, plain + right, bottom))
+    coloured.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
+    return data_uri(coloured)
+
+
+def _card_of(result: Segmentation, title: str) -> _Card:
+    weakest = min(result.levels, key=lambda level: level.confidence, default=None)
+    return _Card(
+        title,
+        _thumbnail(result),
+        weakest.confidence if weakest else 0.0,
+        display_name(weakest.name) if weakest else "none",
+        [notice.code for notice in result.warnings],
+        _span(result) + f", {len(result.levels)} structures",
+    )
+
+
+def _card(card: _Card, href: str) -> str:
+    flags = "".join(f"<code>{html.escape(code)}</code> " for code in card.codes)
+    low = " low" if card.confidence < _LOW else ""
+    title = html.escape(card.title)
+    return (
+        f'<li data-flagged="{int(bool(card.codes))}"><a href="{html.escape(href)}"><img src="{card.thumbnail}" alt=""><h2>{title}</h2></a>'
+        f'<p class="confidence{low}">'
+        f"<meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={card.confidence:.3f}></meter> {card.confidence:.0%} "
+        f'<small class="least">least sure: {card.weakest}</small></p><p><small>{card.found}</small></p><p>{flags}</p></li>'
+    )

@@ -1,0 +1,94 @@
+"""What a network sees does not depend on how the scan was stored or scaled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade.errors import InputError
+from cascade.networks.preprocess import IntensityScale, detailed_input, network_input
+from cascade.networks.spec import Normalisation
+from cascade.volume import Grid, LabelMap, Volume
+from tests.synthetic import tiny_spec
+
+SPEC = tiny_spec("stage2_levels", ("background", "body"), (2.0, 1.5, 1.5), normalisation=Normalisation())
+
+
+def test_the_working_volume_has_the_specs_orientation_and_spacing(coded: tuple[Volume, LabelMap]) -> None:
+    for axcodes in ("RAS", "PSR"):
+        working = network_input(coded[0].reoriented(axcodes), SPEC)
+        assert working.grid.axcodes == "RAS"
+        assert working.grid.spacing_mm == pytest.approx((2.0, 1.5, 1.5))
+        assert working.data.dtype == np.float32
+
+
+@pytest.mark.parametrize("axcodes", ["LPS", "SAR", "IPL"])
+def test_storage_order_does_not_matter(coded: tuple[Volume, LabelMap], axcodes: str) -> None:
+    usual, other = network_input(coded[0], SPEC), network_input(coded[0].reoriented(axcodes), SPEC)
+    assert usual.grid.matches(other.grid)
+    assert np.allclose(usual.data, other.data, atol=1e-3)
+
+
+@given(st.floats(1e-3, 1e4), st.floats(-1e3, 1e3))
+def test_the_scanners_gain_and_offset_do_not_matter(gain: float, offset: float) -> None:
+    data = np.random.default_rng(0).gamma(2.0, size=(9, 10, 11)).astype(np.float32)
+    changed = (data.astype(np.float64) * gain + offset).astype(np.float32)
+    usual = IntensityScale.of(data, Normalisation()).apply(data)
+    assert np.allclose(IntensityScale.of(changed, Normalisation()).apply(changed), usual, atol=0.02 + 2e-5 * abs(offset) / gain)
+
+
+def test_tissue_has_mean_zero_and_deviation_one_whatever_the_share_of_air() -> None:
+    rng = np.random.default_rng(0)
+    tissue = rng.normal(300, 40, (20, 20, 20)).astype(np.float32)
+    padded = np.pad(tissue, 15)
+    scaled = IntensityScale.of(padded, Normalisation()).apply(padded)[15:-15, 15:-15, 15:-15]
+    assert scaled.mean() == pytest.approx(0, abs=0.01)
+    assert scaled.std() == pytest.approx(1, abs=0.01)
+
+
+def test_single_bright_voxels_do_not_change_the_scale() -> None:
+    data = np.random.default_rng(0).normal(300, 40, (30, 30, 30)).astype(np.float32)
+    spiked = data.copy()
+    spiked[3, 3, 3] = 1e6
+    usual, other = (IntensityScale.of(d, Normalisation()) for d in (data, spiked))
+    assert other.mean == pytest.approx(usual.mean, rel=1e-3)
+    assert spiked[3, 3, 3] > other.high
+    assert other.apply(spiked).max() < 5
+
+
+def test_a_constant_image_is_refused() -> None:
+    with pytest.raises(InputError, match="every voxel has the same value"):
+        IntensityScale.of(np.full((5, 5, 5), 3.0, np.float32), Normalisation())
+
+
+@pytest.mark.parametrize("values", [(0.0, 1.0), (-1000.0, -999.0), (0.0, 1e-7), (0.0, 3e38)])
+def test_two_values_are_enough(values: tuple[float, float]) -> None:
+    data = np.full((6, 6, 6), values[0], np.float32)
+    data[2:4, 2:4, 2:4] = values[1]
+    assert np.isfinite(IntensityScale.of(data, Normalisation()).apply(data)).all()
+
+
+def test_the_scale_of_the_whole_scan_is_used_for_a_part(coded: tuple[Volume, LabelMap]) -> None:
+    scan = coded[0]
+    box = (slice(0, 13), slice(20, 90), slice(30, 120))
+    part = Volume(scan.data[box], scan.grid.cropped(box))
+    scale = IntensityScale.of(scan.data, SPEC.normalisation)
+    own, given_scale = network_input(part, SPEC), network_input(part, SPEC, scale)
+    assert not np.allclose(own.data, given_scale.data)
+    assert given_scale.data.max() <= scale.apply(scan.data).max() + 1e-5
+
+
+def test_training_interpolates_from_the_voxels_of_the_scan(coded: tuple[Volume, LabelMap]) -> None:
+    scan = coded[0].reoriented("RAS")
+    detailed, working = detailed_input(scan, SPEC), network_input(scan, SPEC)
+    assert detailed.grid.matches(scan.grid)
+    difference = np.abs(detailed.resampled(working.grid).data - working.data)
+    assert (difference < 0.01).mean() > 0.9  # where intensities are clipped, what is done first makes a difference
+
+
+def test_of_a_finer_scan_training_keeps_voxels_half_as_large_as_the_networks() -> None:
+    data = np.random.default_rng(0).gamma(2.0, size=(20, 30, 40)).astype(np.float32)
+    fine = Volume(data, Grid((20, 30, 40), np.diag([3.0, 0.5, 0.75, 1.0])))
+    assert detailed_input(fine, SPEC).grid.spacing_mm == pytest.approx((3.0, 0.75, 0.75))
