@@ -156,7 +156,7 @@ CASCADE_EXTENDED = LabelScheme(
     _NINE
     | {"L5-S1": 10, "T12-L1": 11, "T12": 12, "T11": 13, "T10": 14, "T9": 15, "T8": 16}
     | {"T11-T12": 17, "T10-T11": 18, "T9-T10": 19, "T8-T9": 20}
-    | {SACRUM: 21, "L6": 22, "L6-S1": 23, "T13": 24, "T13-L1": 25},
+    | {SACRUM: 21, "L6": 22, "L6-S1": 23, "T13": 24, "T13-L1": 25, CANAL: 26},
     "the nine of `cascade`, continued above and below",
 )
 

@@ -27,7 +27,7 @@ from cascade.labels import (
 NINE = {"L1": 1, "L2": 2, "L3": 3, "L4": 4, "L5": 5, "L1-L2": 6, "L2-L3": 7, "L3-L4": 8, "L4-L5": 9}
 BEYOND = {
     "L5-S1": 10, "T12-L1": 11, "T12": 12, "T11": 13, "T10": 14, "T9": 15, "T8": 16, "T11-T12": 17, "T10-T11": 18, "T9-T10": 19,
-    "T8-T9": 20, "sacrum": 21, "L6": 22, "L6-S1": 23, "T13": 24, "T13-L1": 25,
+    "T8-T9": 20, "sacrum": 21, "L6": 22, "L6-S1": 23, "T13": 24, "T13-L1": 25, "canal": 26,
 }  # fmt: skip
 THORACIC = [f"T{n}" for n in range(1, 13)]
 USUAL = [*THORACIC, "L1", "L2", "L3", "L4", "L5"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from itertools import permutations, product
 from pathlib import Path
@@ -15,10 +16,11 @@ from cascade.errors import InputError, NoSpineError, NumberingError, SchemeError
 from cascade.evaluation.metrics import dice
 from cascade.io.nifti import write_volume
 from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, rank
-from cascade.pipeline import Segmenter, read_scan
+from cascade.pipeline import Perception, Segmenter, read_scan
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import Segmentation
-from cascade.volume import Grid, LabelMap, Volume
+from cascade.stage2_levels.target import CLASSES
+from cascade.volume import Grid, LabelMap, Volume, resample_array
 from tests.synthetic import coded_scan, save_oracles
 
 Coded = tuple[Volume, LabelMap]
@@ -35,6 +37,19 @@ def segmenter(oracle_weights: Path) -> Segmenter:
 @pytest.fixture(scope="module")
 def result(segmenter: Segmenter, coded: Coded) -> Segmentation:
     return segmenter.segment(coded[0], scheme="verse")
+
+
+@pytest.fixture(scope="module")
+def seen(segmenter: Segmenter, coded: Coded) -> Perception:
+    """What networks see that know the canal, too."""
+    seen = segmenter.perceive(coded[0])
+    evidence = seen.evidence
+    canal = resample_array(coded[1]["canal"].astype(np.float32), coded[1].grid, evidence.grid, order=1) * evidence.probabilities[0]
+    others = evidence.probabilities.copy()
+    others[0] -= canal
+    return dataclasses.replace(
+        seen, evidence=dataclasses.replace(evidence, probabilities=np.concatenate([others, canal[None]]), classes=CLASSES)
+    )
 
 
 class TestResult:
@@ -112,6 +127,35 @@ class TestSchemes:
     def test_an_unknown_scheme_is_refused(self, segmenter: Segmenter, coded: Coded) -> None:
         with pytest.raises(SchemeError, match="no label scheme 'verso'"):
             segmenter.segment(coded[0], scheme="verso")
+
+
+class TestCanal:
+    def test_it_is_in_the_labels_of_every_scheme_that_has_a_number_for_it(
+        self, segmenter: Segmenter, coded: Coded, seen: Perception
+    ) -> None:
+        for scheme in SCHEMES.values():
+            result = segmenter.name(seen, scheme=scheme)
+            assert ("canal" in result.labels.structures) == ("canal" in scheme)
+            assert all("canal" not in notice.text for notice in result.warnings)
+            if "canal" in scheme:
+                overlap = (result.labels["canal"] & coded[1]["canal"]).sum()
+                assert 2 * overlap / (result.labels["canal"].sum() + coded[1]["canal"].sum()) > 0.8
+
+    def test_it_is_no_level_and_changes_no_other(self, segmenter: Segmenter, seen: Perception, result: Segmentation) -> None:
+        with_canal = segmenter.name(seen, scheme="verse")
+        assert with_canal.levels == result.levels
+        for name in result.labels.structures:
+            assert np.array_equal(with_canal.labels[name], result.labels[name])
+
+    def test_it_has_a_row_in_the_table(self, segmenter: Segmenter, seen: Perception) -> None:
+        result = segmenter.name(seen, scheme="verse")
+        (row,) = (row for row in result.measurements if row.kind == "canal")
+        volume_ml = result.labels["canal"].sum() * result.labels.grid.voxel_mm3 / 1000
+        assert row.volume_ml == pytest.approx(volume_ml)
+
+    def test_networks_that_do_not_know_it_find_none(self, result: Segmentation) -> None:
+        assert "canal" not in result.labels.structures
+        assert all(row.kind != "canal" for row in result.measurements)
 
 
 class TestOrientation:

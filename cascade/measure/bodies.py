@@ -34,5 +34,11 @@ def size_row(structure: Structure, shape: Shape | None, axes: FloatArray) -> Mea
     )
 
 
+def canal_row(canal: Structure) -> Measurement:
+    """Tell where the canal is and what of it is in view: it goes on beyond nearly every scan."""
+    x, y, z = (float(value) for value in canal.centroid_mm)
+    return Measurement(canal.name, "canal", canal.cut, x, y, z, int(canal.mask.sum()) * canal.grid.voxel_mm3 / 1000)
+
+
 def _number(value: float) -> float | None:
     return value if np.isfinite(value) else None

@@ -24,17 +24,17 @@ from collections.abc import Collection
 
 from cascade.errors import InputError
 from cascade.measure.alignment import lordosis, with_segments
-from cascade.measure.bodies import size_row
+from cascade.measure.bodies import canal_row, size_row
 from cascade.measure.discs import with_indices
 from cascade.measure.endplates import patient_axes
 from cascade.measure.signal import with_signal
-from cascade.measure.structures import find_structures, fit_shapes
+from cascade.measure.structures import find_canal, find_structures, fit_shapes
 from cascade.measure.table import Measurement
 from cascade.volume import LabelMap, Volume
 
 
 def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] = ()) -> tuple[Measurement, ...]:
-    """Measure every body and disc of a label map, and the lordosis.
+    """Measure every body and disc of a label map, the canal, and the lordosis.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] =
     Returns
     -------
     tuple of Measurement
-        From head to foot; the lordosis comes last.
+        From head to foot; the canal and the lordosis come last.
 
     Raises
     ------
@@ -65,4 +65,5 @@ def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] =
     rows = with_segments(rows, shapes, axes)
     if scan is not None:
         rows = with_signal(rows, structures, shapes, labels, scan)
-    return (*rows, *lordosis(shapes, axes))
+    canal = find_canal(labels)
+    return (*rows, *([canal_row(canal)] if canal else []), *lordosis(shapes, axes))

@@ -32,7 +32,9 @@ class Structure:
     @property
     def kind(self) -> Kind:
         """What sort of structure it is."""
-        return "sacrum" if self.name == SACRUM else "disc" if is_disc(self.name) else "body"
+        if self.name in (SACRUM, CANAL):
+            return "sacrum" if self.name == SACRUM else "canal"
+        return "disc" if is_disc(self.name) else "body"
 
 
 def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:
@@ -40,14 +42,24 @@ def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:
     boxes = ndimage.find_objects(labels.data)
     found = []
     for value, name in zip(labels.values, labels.structures, strict=True):
-        if name == CANAL:
-            continue
-        tight = boxes[value - 1]
-        box = _grown(tight, labels.grid.shape)
-        mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
-        border: Cut = "end" if name in cut else _border(tight, labels.grid)
-        found.append(Structure(name, mask, grid, box, grid.to_world(np.argwhere(mask).mean(axis=0)), border))
+        if name != CANAL:
+            found.append(_cropped(labels, value, boxes[value - 1], name in cut))
     return sorted(found, key=lambda structure: rank(structure.name))
+
+
+def find_canal(labels: LabelMap) -> Structure | None:
+    """Crop the canal; None if it is not labelled."""
+    if CANAL not in labels.structures:
+        return None
+    value = labels.scheme[CANAL]
+    return _cropped(labels, value, ndimage.find_objects(labels.data)[value - 1], is_cut=False)
+
+
+def _cropped(labels: LabelMap, value: int, tight: tuple[slice, ...], is_cut: bool) -> Structure:
+    box = _grown(tight, labels.grid.shape)
+    mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
+    border: Cut = "end" if is_cut else _border(tight, labels.grid)
+    return Structure(labels.scheme.structure(value), mask, grid, box, grid.to_world(np.argwhere(mask).mean(axis=0)), border)
 
 
 def _grown(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cascade.io.files import replacing
 
-Kind = Literal["body", "disc", "sacrum", "lordosis"]
+Kind = Literal["body", "disc", "sacrum", "canal", "lordosis"]
 Cut = Literal["no", "side", "end"]
 
 
@@ -21,8 +21,8 @@ class Measurement:
     Parameters
     ----------
     structure : str
-        ``"L4"``, ``"L4-L5"``, ``"sacrum"``; for the lordosis the two levels it is taken between, ``"L1-S1"`` or ``"L1-L5"``.
-    kind : {"body", "disc", "sacrum", "lordosis"}
+        ``"L4"``, ``"L4-L5"``, ``"sacrum"``, ``"canal"``; for the lordosis the two levels it is taken between, ``"L1-S1"`` or ``"L1-L5"``.
+    kind : {"body", "disc", "sacrum", "canal", "lordosis"}
     cut : {"no", "side", "end"}
         Cut by the upper, lower, front or rear border of the field of view (``"end"``, nothing is measured) or by its left or right one
         (``"side"``, neither volume nor width is).

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.labels import LabelScheme
+from cascade.labels import CANAL, LabelScheme
+from cascade.postproc.canal import canal_tube
 from cascade.postproc.instances import KINDS, InstanceMap
 from cascade.volume import Grid, LabelMap, keep_largest_components, label_dtype, resample_array
 
 #: Voxels by which labels grow, so that the nearest voxel of an interpolated edge has one.
 _GROWTH = 2
+#: What is less probable cannot be canal.
+_FAINT = 0.1
 
 
 def paint(
@@ -30,7 +33,8 @@ def paint(
     """Label a scan.
 
     Class probabilities are interpolated to the target grid and the most probable class wins; which instance of that class a
-    voxel belongs to is taken from the nearest voxel. Of every structure only the largest component stays.
+    voxel belongs to is taken from the nearest voxel. Of every structure only the largest component stays. If the network knows the
+    canal and the scheme has a number for it, it is labelled where nothing else is (see `canal_tube`).
 
     Parameters
     ----------
@@ -64,7 +68,30 @@ def paint(
         nearest = resample_array(named, near, part, order=0)
         np.copyto(view, nearest, where=(winner == classes.index(kind)) & (nearest > 0))
     keep_largest_components(view)
+    if CANAL in classes and CANAL in scheme:
+        _paint_canal(labels, scheme[CANAL], probabilities, classes.index(CANAL), (source, target))
     return LabelMap(labels, target, scheme)
+
+
+def _paint_canal(
+    labels: NDArray[np.unsignedinteger[Any]],
+    number: int,
+    probabilities: NDArray[np.float32],
+    channel: int,
+    grids: tuple[Grid, Grid],
+) -> None:
+    """Label the canal where nothing is labelled, in place; `grids` are those of the probabilities and of the labels."""
+    around = _box_around(probabilities[channel] >= _FAINT)
+    near, target = grids[0].cropped(around), grids[1]
+    box = _covered(near, target)
+    part, view = target.cropped(box), labels[box]
+    winner = _winner(probabilities[(slice(None), *around)], near, part)
+    tube = canal_tube(resample_array(probabilities[(channel, *around)], near, part, order=1), winner, channel, part)
+    view[tube & (view == 0)] = number
+    canal = view == number
+    pieces, count = ndimage.label(canal, structure=np.ones((3, 3, 3)))
+    if count > 1:
+        view[canal & (pieces != 1 + np.bincount(pieces[canal])[1:].argmax())] = 0
 
 
 def _box_around(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:

@@ -185,6 +185,7 @@ def _span(result: Segmentation) -> str:
 def _summary(result: Segmentation) -> str:
     bodies = _bodies(result)
     lordosis = next((row for row in result.measurements if row.kind == "lordosis"), None)
+    canal = next((row for row in result.measurements if row.kind == "canal"), None)
     facts = [
         ("Vertebrae", _span(result), f"{len(bodies)} named"),
         ("Naming confidence", f"{result.numbering.confidence:.0%}", "probability of these names"),
@@ -193,6 +194,7 @@ def _summary(result: Segmentation) -> str:
             f"{lordosis.segment_deg:.0f}°" if lordosis and lordosis.segment_deg is not None else "n/a",
             f"{display_name(lordosis.structure)}, lying" if lordosis else "needs L1 and L5 or S1 in view",
         ),
+        *([("Canal", f"{canal.volume_ml:.1f} ml", "what of it is in view")] if canal and canal.volume_ml is not None else []),
         ("Warnings", str(len(result.warnings)), "see below" if result.warnings else "none"),
     ]
     return "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd><dd>{html.escape(note)}</dd></div>" for name, value, note in facts)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from cascade import Click
 from cascade.errors import InputError
-from cascade.labels import CASCADE_EXTENDED
+from cascade.labels import CANAL, CASCADE_EXTENDED
 from cascade.postproc.clicks.click import WORDS, clicks_to_json, parse_clicks, read_clicks
 
+LEVELS = tuple(name for name in CASCADE_EXTENDED.ids if name != CANAL)
 POINT = st.tuples(*[st.floats(-500, 500)] * 3)
-CLICKS = st.lists(st.builds(Click, POINT, st.sampled_from([*CASCADE_EXTENDED.ids, *WORDS])), max_size=5)
+CLICKS = st.lists(st.builds(Click, POINT, st.sampled_from([*LEVELS, *WORDS])), max_size=5)
 
 
 @given(CLICKS)
