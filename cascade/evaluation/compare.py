@@ -14,7 +14,7 @@ from cascade.io.cases import GRID_TOLERANCE_MM
 from cascade.labels import CANAL, SACRUM, VERSE, is_disc, rank
 from cascade.volume import LabelMap
 
-KINDS = ("body", "disc", "sacrum")
+KINDS = ("body", "disc", "sacrum", CANAL)
 #: A structure is detected if the Dice with its match is above this.
 DETECTED_DICE = 0.5
 #: A case is all right if every structure has its right name and a Dice with its match above this.
@@ -102,6 +102,8 @@ class KindScore:
 def compare(prediction: LabelMap, reference: LabelMap, highest: str = HIGHEST) -> tuple[KindScore, ...]:
     """Score every labelled structure, from `highest` down, that the prediction's scheme has a number for.
 
+    The canal is scored in the axial layers in which the reference labels it.
+
     What the reference does not label is not background: a prediction there is neither right nor wrong, unless it lies
     between labelled structures of its kind. Slivers that the field of view left of a structure at its upper or lower end are not scored.
 
@@ -174,6 +176,11 @@ class _Overlap:
         """Axial layers that a reference structure covers."""
         return self._box(self.reference, structure)[2]
 
+    def canal(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Predicted and reference canal, in the axial layers that the reference labels."""
+        layers = self.layers(CANAL)
+        return self.prediction.data[:, :, layers] == VERSE[CANAL], self.reference.data[:, :, layers] == VERSE[CANAL]
+
     def centre_layer(self, predicted: str) -> float:
         """Axial layer of a predicted structure's centre, as a voxel index."""
         box = self._box(self.prediction, predicted)
@@ -201,6 +208,8 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _score_kind(kind: str, overlap: _Overlap, highest: float) -> KindScore:
+    if kind == CANAL:
+        return KindScore(CANAL, (_score_canal(overlap),) if CANAL in overlap.scorable else (), ())
     labelled = [name for name in _of_kind(kind, overlap.reference) if name in overlap.scorable and rank(name) >= highest]
     slivers = _slivers(labelled, overlap)
     scored = [name for name in labelled if name not in slivers]
@@ -210,6 +219,24 @@ def _score_kind(kind: str, overlap: _Overlap, highest: float) -> KindScore:
     layers = [overlap.layers(name) for name in scored]
     low, high = min((s.start for s in layers), default=0), max((s.stop for s in layers), default=0) - 1
     return KindScore(kind, scores, tuple(name for name in candidates if low <= overlap.centre_layer(name) <= high))
+
+
+def _score_canal(overlap: _Overlap) -> StructureScore:
+    prediction, reference = overlap.canal()
+    voxel_ml, sizes = overlap.grid.voxel_mm3 / 1000, (int(prediction.sum()), int(reference.sum()))
+    both = surface_distances(prediction, reference, overlap.grid.spacing_mm) if sizes[0] else None
+    score = dice_of_sizes(int((prediction & reference).sum()), *sizes)
+    return StructureScore(
+        CANAL,
+        CANAL,
+        CANAL if both else "",
+        dice=score,
+        matched_dice=score,
+        mean_distance_mm=both.mean_mm if both else float("nan"),
+        distance95_mm=both.percentile95_mm if both else float("nan"),
+        reference_ml=sizes[1] * voxel_ml,
+        prediction_ml=sizes[0] * voxel_ml,
+    )
 
 
 def _of_kind(kind: str, labels: LabelMap) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cascade.evaluation.compare import KINDS, KindScore, StructureScore
 from cascade.evaluation.results import CaseResult
-from cascade.labels import rank
+from cascade.labels import CANAL, rank
 
 #: Name of the group of all data sets together.
 ALL = "all"
@@ -126,7 +126,7 @@ def summarise(results: Sequence[CaseResult]) -> list[Group]:
 def summarise_structures(results: Sequence[CaseResult]) -> list[Group]:
     """Figures by structure, cranial to caudal, over all data sets."""
     names = {(score.kind, score.structure) for result in results for kind in result.kinds for score in kind.structures}
-    ordered = sorted(names, key=lambda name: (KINDS.index(name[0]), rank(name[1])))
+    ordered = sorted(names, key=lambda name: (KINDS.index(name[0]), 0.0 if name[1] == CANAL else rank(name[1])))
     return [_group(ALL, results, kind, structure) for kind, structure in ordered]
 
 

@@ -169,3 +169,28 @@ def test_every_figure_is_that_of_the_masks_taken_one_by_one(seed: int) -> None:
             distances = surface_distances(prediction[s.match], mask, GRID.spacing_mm)
             assert s.matched_dice == dice(prediction[s.match], mask)
             assert (s.mean_distance_mm, s.distance95_mm) == (distances.mean_mm, distances.percentile95_mm)
+
+
+class TestCanal:
+    @staticmethod
+    def with_canal(labels: LabelMap, layers: slice, column: int = 11) -> LabelMap:
+        return edited(labels, (slice(2, 5), slice(column, column + 2), layers), "canal")
+
+    def test_it_is_scored_in_the_layers_that_the_reference_labels(self) -> None:
+        reference = self.with_canal(stack(LUMBAR), slice(10, 40))
+        longer = self.with_canal(stack(LUMBAR), slice(0, 61))
+        _, score = compare(longer, reference)
+        assert (score.kind, score.all_right, score.extra) == ("canal", True, ())
+        assert (of(score, "canal").dice, of(score, "canal").mean_distance_mm) == (1, 0)
+
+    def test_a_part_that_is_missing_costs(self) -> None:
+        reference = self.with_canal(stack(LUMBAR), slice(10, 40))
+        shorter = self.with_canal(stack(LUMBAR), slice(25, 61))
+        assert of(compare(shorter, reference)[1], "canal").dice == pytest.approx(2 / 3)
+
+    def test_a_canal_that_is_not_found_has_no_match(self) -> None:
+        score = of(compare(stack(LUMBAR), self.with_canal(stack(LUMBAR), slice(10, 40)))[1], "canal")
+        assert (score.match, score.dice, score.detected) == ("", 0, False)
+
+    def test_where_it_is_not_labelled_it_is_not_scored(self) -> None:
+        assert [score.kind for score in compare(self.with_canal(stack(LUMBAR), slice(0, 61)), stack(LUMBAR))] == ["body"]
