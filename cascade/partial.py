@@ -112,11 +112,14 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
 
 
 def _unlabelled_canal(labels: LabelMap, along: FloatArray, tree: cKDTree, position: FloatArray) -> NDArray[np.bool_]:
-    """At which heights the canal is not labelled: everywhere, or beyond the ends of its labels."""
+    """At which heights the canal is not labelled: everywhere, or beyond the ends of its labels, unless these are those of the scan."""
     if CANAL not in labels.structures:
         return np.ones_like(along, dtype=bool)
-    heights = position[tree.query(labels.grid.to_world(np.argwhere(labels[CANAL])))[1]]
-    return np.asarray((along < heights.min() + _CANAL_END_MM) | (along > heights.max() - _CANAL_END_MM))
+    voxels = np.argwhere(labels[CANAL])
+    heights, rows = position[tree.query(labels.grid.to_world(voxels))[1]], voxels[:, 2]
+    top = -np.inf if rows.max() >= labels.grid.shape[2] - 2 else heights.min() + _CANAL_END_MM
+    bottom = np.inf if rows.min() <= 1 else heights.max() - _CANAL_END_MM
+    return np.asarray((along < top) | (along > bottom))
 
 
 def _around(missing: list[str], middles: dict[str, float], along: FloatArray, within: NDArray[np.bool_]) -> NDArray[np.bool_] | None:

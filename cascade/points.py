@@ -33,6 +33,8 @@ _CANAL_FRONT_MM, _CANAL_BACK_MM = 6.0, 50.0
 #: The border between the lowest vertebra and the sacrum: so far above and below a point of the disc between them it is open, and so much
 #: farther for each mm before or behind the point, as the sacrum's tilt is not known.
 OPEN_ABOVE_MM, OPEN_BELOW_MM, OPEN_SLOPE_ABOVE, OPEN_SLOPE_BELOW = 5.0, 5.0, 0.1, 0.45
+#: The disc itself may reach as much lower, and for each mm before or behind the point.
+_DISC_LOWER_MM, _DISC_SLOPE = 3.0, 0.2
 _COARSE_MM = 3.0
 #: A structure belongs to a point that is at most this far from it.
 NEAR_MM = 12.0
@@ -118,7 +120,7 @@ def possible_at(points: NamedPoints, grid: Grid) -> dict[str, NDArray[np.bool_]]
     Returns
     -------
     dict of str to array of bool, shape = grid.shape
-        ``"vertebra"`` (body or disc), ``"sacrum"`` and ``"canal"``; anything may be background.
+        ``"body"``, ``"disc"``, ``"sacrum"`` and ``"canal"``; anything may be background.
     """
     heights = Heights(points)
     along, front = heights.of_voxels(grid)
@@ -126,12 +128,18 @@ def possible_at(points: NamedPoints, grid: Grid) -> dict[str, NDArray[np.bool_]]
     beyond = np.maximum(0.0, np.maximum(ends[0] - along, along - ends[-1]))
     near = (front < FRONT_MM + beyond) & (front > -BACK_MM - beyond)
     canal = (front < _CANAL_FRONT_MM) & (front > -_CANAL_BACK_MM - beyond)
-    no_sacrum_above, no_vertebra_below = sacral_border(heights.of_points, np.abs(front))
-    return {"vertebra": near & (along < no_vertebra_below), "sacrum": near & (along > no_sacrum_above), "canal": canal}
+    no_sacrum_above, no_body_below = _sacral_border(heights.of_points, np.abs(front))
+    no_disc_below = no_body_below + _DISC_LOWER_MM + _DISC_SLOPE * np.abs(front)
+    return {
+        "body": near & (along < no_body_below),
+        "disc": near & (along < no_disc_below),
+        "sacrum": near & (along > no_sacrum_above),
+        "canal": canal,
+    }
 
 
-def sacral_border(along_mm: Mapping[str, float], off_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Down to where there is no sacrum, and from where on there is no vertebra, along the line, for voxels so far off it, in mm."""
+def _sacral_border(along_mm: Mapping[str, float], off_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Down to where there is no sacrum, and from where on there is no body, along the line, for voxels so far off it, in mm."""
     presacral = [height for name, height in along_mm.items() if name != SACRUM]
     lowest_discs = [height for name, height in along_mm.items() if name in _LUMBOSACRAL]
     sacral = [height for name, height in along_mm.items() if name == SACRUM]

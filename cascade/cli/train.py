@@ -25,8 +25,9 @@ examples:
   torchrun --nproc-per-node 4 -m cascade.cli.train stage2 --data cases/ --out runs/levels           on four GPUs
   cascade-segment scan.nii.gz -o levels.nii.gz --weights runs/both        use stage1_spine.* and stage2_levels.* of a folder
 
-A table has tab-separated columns dataset, case and, if there are, patient, split, scheme; the files are
+A table has the tab-separated column case and, if there are, dataset, patient, split, scheme; the files are
 <dataset>/<case>_image.nii.gz and <case>_labels.nii.gz beside it. A folder without a table holds such pairs.
+<case>_points.nii.gz or .tsv names points of levels, beside labels or instead of them. Scans may be single slices.
 Structures that a scan does not label are not taken for background.
 """
 
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("stage", choices=("stage1", "stage2"), help="stage1: one tag for the column; stage2: body, disc, sacrum")
+    parser.add_argument("stage", choices=("stage1", "stage2"), help="stage1: one tag for the column; stage2: body, disc, sacrum, canal")
     job = parser.add_mutually_exclusive_group(required=True)
     job.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="cases.tsv, its folder, or a folder of image and label pairs")
     job.add_argument("--mean", type=Path, nargs="+", metavar="DIR", help="no training: the mean of the weights in these folders")

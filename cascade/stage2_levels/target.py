@@ -36,7 +36,8 @@ def target(labels: LabelMap, points: NamedPoints | None = None) -> NDArray[np.ui
 def _from_points(points: NamedPoints, grid: Grid) -> NDArray[np.uint8]:
     possible = possible_at(points, grid)
     allowed = np.full(grid.shape, _BACKGROUND)
-    allowed[possible["vertebra"]] |= _BODY | _DISC
+    allowed[possible["body"]] |= _BODY
+    allowed[possible["disc"]] |= _DISC
     allowed[possible["sacrum"]] |= _SACRUM
     allowed[possible["canal"]] |= _CANAL
     return allowed

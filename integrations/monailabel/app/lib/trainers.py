@@ -23,6 +23,7 @@ from cascade.stages import STAGES
 from cascade.training.examples import prepare_examples
 from cascade.training.loop import train
 from cascade.training.recipe import Recipe
+from cascade.training.widen import widened
 from cascade.volume import LabelMap, label_dtype
 
 from lib.service import Service
@@ -65,7 +66,7 @@ class StageTrainer(TrainTask):
         examples, problems = prepare_examples(cases, recipe.spec, stage.target)
         start = load_checkpoint(recipe.spec.stage, self._service.weights)
         recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=start.spec.naming))
-        same = dict(start.spec.network_arguments) == dict(recipe.spec.network_arguments)
+        same = dict(start.spec.network_arguments) | {"out_channels": 0} == dict(recipe.spec.network_arguments) | {"out_channels": 0}
         losses: list[float] = []
 
         def note(step: int, steps: int, loss: float) -> None:
@@ -73,7 +74,7 @@ class StageTrainer(TrainTask):
             logger.info("step %d of %d, loss %.4f", step, steps, loss)
 
         chosen = choose_device(device if isinstance(device, str) else device[0])
-        spec = train(examples, recipe, self._folder, device=chosen, init=start.network if same else None, progress=note)
+        spec = train(examples, recipe, self._folder, device=chosen, init=widened(start, recipe.spec) if same else None, progress=note)
         stats = {"stage": spec.stage, "cases": len(examples), "not_used": problems, "steps": len(losses), "loss": losses[-1:]}
         (self._folder / "stats.json").write_text(json.dumps(stats), encoding="utf-8")
         if options["publish"]:
