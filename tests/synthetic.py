@@ -128,8 +128,9 @@ class Column:
 
 def as_probabilities(classes: NDArray[np.uint8], certainty: float = 0.91) -> NDArray[np.float32]:
     """One channel a class, `certainty` for the right one."""
-    rest = (1 - certainty) / (len(CLASSES) - 1)
-    return np.stack([np.where(classes == c, certainty, rest) for c in range(len(CLASSES))]).astype(np.float32)
+    rest = (1 - certainty) / (len(_WITHOUT_CANAL) - 1)
+    tissues = [np.where(classes == c, certainty, rest) for c in range(len(_WITHOUT_CANAL))]
+    return np.stack([*tissues, np.zeros(classes.shape)]).astype(np.float32)
 
 
 def evidence_of(column: Column, probabilities: NDArray[np.float32] | None = None) -> Evidence:

@@ -139,7 +139,7 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     instances = evidence.instances(edits) if edits else evidence.automatic
     chain = build_chain(instances.instances)
     if len(chain.bodies) < MIN_BODIES or max(body.volume_mm3 for body in chain.bodies) < MIN_LARGEST_BODY_MM3:
-        raise NoSpineError("no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view")
+        raise NoSpineError(_too_little(chain))
     room_below = _room_below(chain, evidence.grid, evidence.field_of_view)
     parameters = evidence.parameters
     model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None
@@ -153,6 +153,15 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     last = max(i for i, name in enumerate(naming.names) if name)
     notices = tuple(_notices(chain, naming, structures, instances, room_below[last]))
     return Identified(instances, structures, names, naming, notices)
+
+
+def _too_little(chain: Chain) -> str:
+    """Why what was found is no spine that could be named."""
+    volumes = [body.volume_mm3 for body in chain.bodies]
+    if volumes and max(volumes) >= MIN_LARGEST_BODY_MM3:
+        size = f"{max(volumes) / 1000:.0f} ml"
+        return f"no spine found: a column was located but only one vertebral body in it ({size}); names need two or more in view"
+    return "no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view"
 
 
 def _shape(chain: Chain, instances: InstanceMap, grid: Grid) -> FloatArray:

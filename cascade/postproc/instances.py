@@ -26,6 +26,8 @@ BEYOND_MM = 25.0
 #: and at most this long, and a body may be this much shorter or longer than a typical one.
 FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM, TYPICAL_DISC_MM, LENGTH_SPREAD = 1.65, 10.0, 26.0, 7.0, 0.15
 
+#: A body that has so much disc in a section of its middle half is two that are joined around it.
+ENCLOSED_DISC = 0.5
 #: Another number of pieces than expected needs sections that are smaller by this.
 CLEARLY_THINNER = 0.8
 
@@ -259,7 +261,10 @@ def _large_enough(instances: list[Instance], kind: str, kept: frozenset[int]) ->
 
 
 def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: Grid, line: SpineLine) -> tuple[NDArray[np.int32], set[int]]:
-    """Cut bodies that are much longer than the others where they are thinnest along the spine, counting disc as thin."""
+    """Cut bodies that are much longer than the others where they are thinnest along the spine, counting disc as thin.
+
+    One that is not, but encloses a disc, is cut there: as of two bodies of which a short stack of slices shows a half each.
+    """
     boxes = _boxes(components)
     extents = {}
     for value, box in boxes.items():
@@ -275,8 +280,9 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
     result, cut, fresh = components.copy(), set[int](), int(components.max()) + 1
     for value, (voxels, positions) in extents.items():
         if lengths[value] + TYPICAL_DISC_MM < FUSED_RATIO * (typical + TYPICAL_DISC_MM):
-            continue
-        cuts = thinnest(positions, voxels, disc, _possible_parts(lengths[value], typical))
+            cuts = _enclosed_disc(positions, boxes[value], disc, grid, line)
+        else:
+            cuts = thinnest(positions, voxels, disc, _possible_parts(lengths[value], typical))
         piece = np.searchsorted(cuts, positions)
         for k in range(1, len(cuts) + 1):
             chosen = voxels[piece == k]
@@ -284,6 +290,20 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
             cut |= {value, fresh}
             fresh += 1
     return result, cut
+
+
+def _enclosed_disc(positions: FloatArray, box: tuple[slice, ...], disc: NDArray[np.float32], grid: Grid, line: SpineLine) -> list[float]:
+    """Where along the spine a disc lies in the middle half of a body, within the box of the body; empty if none does."""
+    inside = np.argwhere(disc[box] > 0.5)
+    low, high = np.percentile(positions, (5, 95))
+    if not len(inside) or high - low < 2 * MIN_TYPICAL_MM:
+        return []
+    of_disc, _ = line.locate(grid.to_world(inside + [s.start for s in box]))
+    edges = np.arange(low + (high - low) / 4, high - (high - low) / 4 + 1.0, 1.0)
+    discs, bodies = (ndimage.uniform_filter1d(np.histogram(p, edges)[0].astype(float), 3) for p in (of_disc, positions))
+    share = discs / np.maximum(discs + bodies, 1.0)
+    best = int(share.argmax())
+    return [float(edges[best]) + 0.5] if share[best] >= ENCLOSED_DISC else []
 
 
 def _possible_parts(length_mm: float, typical_mm: float) -> list[int]:

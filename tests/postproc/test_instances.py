@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cascade.labels import CASCADE, VERSE
-from cascade.postproc.instances import InstanceMap, SpineLine, find_instances
+from cascade.postproc.instances import Instance, InstanceMap, SpineLine, find_instances
 from cascade.postproc.paint import paint
 from cascade.stage2_levels.target import CLASSES
 from cascade.volume import Grid, keep_largest_components
@@ -150,3 +150,31 @@ class TestPaint:
         assert (labels == 4).sum() == 28
         assert labels[3, 3, 3] == 4
         assert labels[8, 0, 0] == 7
+
+
+def block(disc_radius_mm: float, rows: slice = slice(17, 23)) -> np.ndarray:
+    """What a short axial stack shows: two half bodies joined around the disc between them, all of it 40 mm high."""
+    x, y, _ = np.indices((21, 41, 40))
+    from_axis_mm = np.hypot(2.0 * (x - 10), y - 20)
+    classes = np.where(from_axis_mm[:, :, :] < 17, CLASSES.index("body"), 0)
+    disc = np.zeros(classes.shape, dtype=bool)
+    disc[:, :, rows] = from_axis_mm[:, :, rows] < disc_radius_mm
+    classes[disc] = CLASSES.index("disc")
+    return np.stack([np.where(classes == c, 0.96, 0.01) for c in range(len(CLASSES))]).astype(np.float32)
+
+
+def bodies_in(probabilities: np.ndarray) -> list[Instance]:
+    grid = Grid((21, 41, 40), np.diag([2.0, 1.0, 1.0, 1.0]))
+    line = SpineLine(np.array([[20.0, 20.0, 39.0], [20.0, 20.0, 0.0]]))
+    return [i for i in find_instances(probabilities, CLASSES, grid, line, (0.0, 39.0)).instances if i.kind == "body"]
+
+
+def test_two_half_bodies_that_are_joined_around_a_disc_are_cut_there() -> None:
+    upper, lower = sorted(bodies_in(block(14.0)), key=lambda body: body.position_mm)
+    assert abs((upper.end_mm + lower.start_mm) / 2 - (150 + 19.5)) < 4
+
+
+@pytest.mark.parametrize(("radius_mm", "rows"), [(6.0, slice(17, 23)), (14.0, slice(2, 6)), (14.0, slice(35, 38))])
+def test_a_dent_in_an_end_plate_or_a_dark_spot_cuts_no_body(radius_mm: float, rows: slice) -> None:
+    whole = max(bodies_in(block(radius_mm, rows)), key=lambda body: body.volume_mm3)
+    assert whole.length_mm > 30

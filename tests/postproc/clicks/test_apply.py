@@ -277,7 +277,7 @@ def test_a_click_beside_a_structure_of_its_name_extends_that_structure() -> None
     mask = whole.instances.values == whole.structures["L3-L4"].value
     behind = np.argwhere(mask)[column.grid.to_world(np.argwhere(mask))[:, 1] < 1.0]
     lost = tuple(behind.T)
-    probabilities[:, lost[0], lost[1], lost[2]] = np.array([0.997, 0.001, 0.001, 0.001])[:, None]
+    probabilities[:, lost[0], lost[1], lost[2]] = np.array([0.997, 0.001, 0.001, 0.001, 0.0])[:, None]
     x, y, z = centre(whole, "L3-L4")
     found, labels = corrected(column, Click((x, y - 12.0, z), "L3-L4"), probabilities=probabilities)
     before = corrected(column, Click(centre(whole, "L3"), "L3"), probabilities=probabilities)[1]
