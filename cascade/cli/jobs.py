@@ -155,7 +155,11 @@ class _Search:
         with extra("dicom", str(path)):
             from cascade.io.dicom_series import choose, find_studies
 
-        chosen = [series for study in find_studies(path) for series in self.attempt(choose, study, self.series, str(study[0].origin))]
+        found = find_studies(path)
+        for problem in found.problems:
+            console.error(problem)
+            self.failed = True
+        chosen = [series for study in found.studies for series in self.attempt(choose, study, self.series, str(study[0].origin))]
         numbers = Counter((series.origin, series.number) for series in chosen)
         return [_series_scan(series, root, numbers[series.origin, series.number] > 1) for series in chosen]
 

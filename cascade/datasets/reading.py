@@ -85,10 +85,12 @@ def _dicom_series(folder: Path, files: tuple[Path, ...]) -> Iterator[ScanFile]:
         from cascade.io.dicom_series import attribute, find_series
     try:
         found = find_series(folder)
+        if found.problems:
+            raise found.problems[0]
     except InputError:  # whoever reads it says why
         yield ScanFile(folder, folder.name, files)
         return
-    for series in (s for s in found if s.origin == folder):
+    for series in (s for s in found.series if s.origin == folder):
         header = series.files[0].read(stop_before_pixels=True, specific_tags=["SeriesDescription"])
         name = f"{folder.name} {attribute(header, 'SeriesDescription', '')}".strip()
         members = tuple(Path(file.name) for file in series.files)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from cascade.errors import InputError, OutputError
 from cascade.io.dicom import LPS_TO_RAS, DicomSource
+from cascade.io.dicom_headers import referable
 from cascade.io.dicom_series import DAMAGED, attribute, quiet
 from cascade.io.files import replacing
 from cascade.labels import CANAL, rank
@@ -29,11 +29,6 @@ from cascade.volume import Grid, LabelMap
 SegType = Literal["binary", "labelmap"]
 #: The series number of a segmentation: the source's, and this in front.
 _SERIES_OFFSET = 9000
-#: Attributes that every DICOM image has, if only empty, and anonymised ones sometimes lack.
-_MAY_BE_EMPTY = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
-    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
-)
 
 
 def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type: SegType = "binary") -> None:
@@ -54,7 +49,9 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
     Raises
     ------
     OutputError
-        There is no structure to write, the labels are not on the source's grid, or the source lacks what a SEG must repeat.
+        There is no structure to write, the labels are not on the source's grid, or the source cannot be referred to.
+    InputError
+        As for `cascade.io.dicom_headers.referable`.
     """
     from cascade._version import __version__
 
@@ -63,7 +60,7 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
         raise OutputError(f"{path}: expected at least one structure; found none; a DICOM SEG cannot be empty")
     frames = _frames(labels, names, source, path)
     uid = _content_uid(frames, names, source, f"{seg_type} {__version__}")
-    datasets = [_complete(dataset) for dataset in source.datasets]
+    datasets, _ = referable(source.datasets, source.grid.spacing_mm[2], str(path))
     try:
         with quiet():
             seg = Segmentation(
@@ -89,8 +86,8 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
                 seg.save_as(temporary)
     except (AttributeError, ValueError, TypeError) as error:
         raise OutputError(
-            f"{path}: expected a source series that a DICOM SEG can refer to; it lacks what the standard asks for "
-            f"({type(error).__name__}); write .seg.nrrd or .nii.gz instead"
+            f"{path}: expected a source series that a DICOM SEG can refer to; its headers cannot be used ({type(error).__name__}); "
+            "write .seg.nrrd or .nii.gz instead"
         ) from error
 
 
@@ -146,15 +143,6 @@ def _content_uid(frames: NDArray[np.uint8], names: list[str], source: DicomSourc
     digest = hashlib.sha256(frames.tobytes()).hexdigest()
     images = [str(dataset.SOPInstanceUID) for dataset in source.datasets]
     return str(generate_uid(entropy_srcs=[digest, *names, *images, how]))
-
-
-def _complete(dataset: Dataset) -> Dataset:
-    """A shallow copy that has, empty, what an anonymiser took away."""
-    header = copy.copy(dataset)
-    for keyword in _MAY_BE_EMPTY:
-        if keyword not in header:
-            setattr(header, keyword, "")
-    return header
 
 
 def _describe(number: int, structure: str, version: str) -> SegmentDescription:

@@ -152,20 +152,32 @@ def output_suffix(path: Path) -> str:
     return found
 
 
-def check_output(path: Path, scan: Path, *others: Path | None) -> None:
+def check_output(path: Path, scan: Path, *others: Path | None, series: str | None = None) -> tuple[tuple[str, str], ...]:
     """Refuse, before anything is computed, an output that cannot be written for this scan.
+
+    Returns
+    -------
+    notes : tuple of (str, str)
+        Code and text of what will be written otherwise than the scan says.
 
     Raises
     ------
     OutputError
         The suffix is unknown, the output is the input, or a DICOM SEG is asked for a scan that is not DICOM.
+    InputError
+        A DICOM SEG is asked for a series to which it cannot refer.
     """
     suffix = output_suffix(path)
     for output in (path, *others):
         if output is not None and is_there(output) and is_there(scan) and output.samefile(scan):
             raise OutputError(f"{output}: expected an output other than the input; the scan would be overwritten; choose another name")
-    if suffix == ".dcm" and is_there(scan) and recognise(scan) not in ("dicom", "zip"):
+    if suffix != ".dcm" or not is_there(scan):
+        return ()
+    if recognise(scan) not in ("dicom", "zip"):
         raise OutputError(_NOT_DICOM.format(path=path))
+    with extra("dicom", str(path)):
+        from cascade.io.dicom import check_referable
+    return check_referable(scan, series)
 
 
 def _write_seg(labels: LabelMap, path: Path, source: Source | None, seg_type: SegType) -> None:
