@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, settings
 
 from cascade.io.nifti import write_labels, write_volume
+from cascade.pipeline import Segmenter
 from cascade.volume import LabelMap, Volume
 from tests import synthetic
+
+#: Type of the fixture `answer_with`.
+AnswerWith = Callable[[object], None]
 
 _COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 settings.register_profile("cascade", max_examples=25, **_COMMON)
@@ -34,6 +40,20 @@ def data_folder(request: pytest.FixtureRequest) -> Path:
     if not (folder / "cases.tsv").is_file():
         pytest.skip(f"no cases.tsv in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cuda() -> torch.device:
+    """A CUDA device; the test is skipped where there is none."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    return torch.device("cuda")
+
+
+@pytest.fixture
+def answer_with(monkeypatch: pytest.MonkeyPatch) -> AnswerWith:
+    """Call with what is to stand in the place of the loaded networks, for commands that run in this process."""
+    return lambda segmenter: monkeypatch.setattr(Segmenter, "from_pretrained", lambda *_, **__: segmenter)
 
 
 @pytest.fixture(scope="session")

@@ -137,10 +137,10 @@ def test_nothing_is_unpickled() -> None:
     assert not [
         (n, t) for n, t in EDGES if t.split(".")[0] in {"pickle", "shelve", "marshal", "dill", "joblib"} and t != "pickle.UnpicklingError"
     ]
-    for name, tree in modules().items():
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            if ast.unparse(call.func) == "torch.load":
-                assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in call.keywords), name
+    calls = [(name, node) for name, tree in modules().items() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    loads = [(name, {k.arg: ast.unparse(k.value) for k in call.keywords}) for name, call in calls if ast.unparse(call.func) == "torch.load"]
+    assert loads
+    assert not [name for name, options in loads if options.get("weights_only") != "True"]
 
 
 def test_modules_do_not_import_one_another_in_circles() -> None:

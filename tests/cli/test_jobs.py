@@ -17,6 +17,7 @@ from cascade.io.nifti import write_volume
 from cascade.segmentation import NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from tests import blocks
+from tests.conftest import AnswerWith
 from tests.dicom_files import slices, write_series
 
 
@@ -37,8 +38,8 @@ class KnowsTheAnswer:
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_load", lambda options: KnowsTheAnswer())
+def answers(answer_with: AnswerWith) -> None:
+    answer_with(KnowsTheAnswer())
 
 
 @pytest.fixture
