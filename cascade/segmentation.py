@@ -8,20 +8,17 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cascade.io.cases import write_case
 from cascade.io.files import replacing
-from cascade.io.formats import Source, write_labels_file
+from cascade.io.formats import SegType, Source, write_labels_file
 from cascade.measure import Measurement, measure, save_table
 from cascade.postproc.identify import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
-
-if TYPE_CHECKING:
-    from cascade.io.dicom_seg import SegType
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,16 @@ from cascade.cli import console
 from cascade.cohorts.job import Job
 from cascade.errors import CascadeError, InputError, OutputError
 from cascade.io.extras import extra
-from cascade.io.recognise import find_scans, find_suffix, recognise, stem
+from cascade.io.formats import DICOM, NIFTI, OUTPUT_SUFFIXES, TITLES, ZIP, SegType, find_scans, find_suffix, format_of, stem
 
 if TYPE_CHECKING:
-    from cascade.io.dicom_seg import SegType
     from cascade.io.dicom_series import Series
     from cascade.segmentation import Segmentation
 
 T = TypeVar("T")
 
-#: Output formats, as ``--format`` names them; the suffix of a file name says the same.
-FORMATS = ("nii.gz", "nii", "seg.nrrd", "nrrd", "mha", "dcm")
-_OUTPUTS = tuple(f".{name}" for name in sorted(FORMATS, key=len, reverse=True))
 #: What can be written beside the labels, by its option.
 _BESIDE = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html"}
-_NIFTI = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class _Scan:
 
 def is_file_name(output: Path) -> bool:
     """Tell whether an output names one file rather than a folder."""
-    return bool(find_suffix(output.name, _OUTPUTS)) and not output.is_dir()
+    return bool(find_suffix(output.name, OUTPUT_SUFFIXES)) and not output.is_dir()
 
 
 def list_jobs(options: argparse.Namespace) -> tuple[list[Job], bool]:
@@ -131,22 +126,22 @@ class _Search:
         """Scans of one input."""
         if given.is_dir():
             return self._scans_in(given)
-        if recognise(given) == "zip" and not self.single:
+        if format_of(given) is ZIP and not self.single:
             return self._series_in(given, given.parent)
         return [_Scan(given, Path(stem(given.name)), find_suffix(given.name), self.series)]
 
     def _scans_in(self, given: Path) -> list[_Scan]:
         kinds = dict(find_scans(given, self.output))
         if not kinds:
-            raise InputError(f"{given}: expected scans (NIfTI, DICOM, NRRD, MetaImage) in this folder; found none")
+            raise InputError(f"{given}: expected scans ({', '.join(TITLES)}) in this folder; found none")
         scans = [
             _Scan(file, file.relative_to(given).with_name(stem(file.name)), find_suffix(file.name))
             for file, kind in kinds.items()
-            if kind not in ("dicom", "zip")
+            if not kind.is_dicom
         ]
-        for archive in (file for file, kind in kinds.items() if kind == "zip"):
+        for archive in (file for file, kind in kinds.items() if kind is ZIP):
             scans += self.attempt(self._series_in, archive, given)
-        if "dicom" in kinds.values():
+        if DICOM in kinds.values():
             scans += self.attempt(self._series_in, given, given)
         return scans
 
@@ -174,7 +169,7 @@ def _series_scan(series: Series, root: Path, ambiguous: bool) -> _Scan:
 
 
 def _job(scan: _Scan, options: argparse.Namespace) -> Job:
-    suffix = f".{options.format}" if options.format else scan.suffix if scan.suffix in _NIFTI else ".nii.gz"
+    suffix = f".{options.format}" if options.format else scan.suffix if scan.suffix in NIFTI.outputs else NIFTI.outputs[0]
     return Job(
         scan.image,
         options.output / f"{scan.name}{suffix}",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from cascade._version import __version__
 from cascade.cli import console
-from cascade.cli.jobs import FORMATS, Keep, is_file_name, list_jobs
+from cascade.cli.jobs import Keep, is_file_name, list_jobs
 from cascade.errors import InputError, NumberingError
+from cascade.io.formats import OUTPUT_SUFFIXES, SEG_TYPES
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
@@ -80,9 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, metavar="OUT",
                         help="label file for one scan, whose suffix says the format (.nii.gz .nii .seg.nrrd .nrrd .mha .dcm), "
                         "or folder for several (paths are mirrored)")  # fmt: skip
-    parser.add_argument("--format", choices=FORMATS, help="format of the label files in a folder (default: nii.gz; dcm is DICOM SEG)")
+    parser.add_argument(
+        "--format",
+        choices=[s.removeprefix(".") for s in OUTPUT_SUFFIXES],
+        help="format of the label files in a folder (default: nii.gz; dcm is DICOM SEG)",
+    )
     parser.add_argument("--series", metavar="NUMBER", help="DICOM series number or UID (default: the only series, or the sagittal T2)")
-    parser.add_argument("--seg-type", choices=("binary", "labelmap"), default="binary", help="kind of DICOM SEG (default: binary)")
+    parser.add_argument("--seg-type", choices=SEG_TYPES, default="binary", help="kind of DICOM SEG (default: binary)")
     parser.add_argument("--bids", action="store_true", help="INPUT is a BIDS data set; results go to its derivatives/cascade, or to OUT")
     parser.add_argument("--scheme", choices=[s for s in SCHEMES if s != "cascade-extended"], default="cascade",
                         help="label numbers: cascade (L1-L5 = 1..5, discs L1/L2-L4/L5 = 6..9; default) or another data set's")  # fmt: skip

@@ -19,15 +19,15 @@ from typing import Any, Literal, get_args
 from cascade.cohorts.job import Job
 from cascade.errors import OutputError
 from cascade.io.files import remove_leftovers
-from cascade.io.recognise import stem
+from cascade.io.formats import FORMATS, stem
 from cascade.postproc.identify import Notice
 from cascade.segmentation import Segmentation
 
 #: done; refused: the scan cannot be used, whoever tries; failed: something else went wrong, worth another try; set-aside: kills workers.
 State = Literal["done", "refused", "failed", "set-aside"]
 MANIFEST = "manifest.jsonl"
-#: Formats whose voxels are in a file beside the header, with the same stem.
-_DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
+#: Suffixes of files that belong to others with the same stem: the header in one, the voxels in the other.
+_DETACHED = tuple(suffix for kind in FORMATS for suffix in kind.detached)
 #: Bytes, far behind the end, whose locks mean: somebody is at work in this folder; somebody is appending.
 _AT_WORK, _APPENDING = 1 << 40, (1 << 40) + 1
 

@@ -15,8 +15,7 @@ from cascade.cohorts.job import Job
 from cascade.cohorts.manifest import Manifest, Outcome, State, digest_of
 from cascade.cohorts.workers import TRIES, Workers, spread
 from cascade.errors import CascadeError, InputError, NumberingError
-from cascade.io.formats import check_output
-from cascade.io.recognise import stem
+from cascade.io.formats import check_output, stem
 from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.identify import Notice

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from cascade.errors import InputError
 from cascade.io.extras import extra
-from cascade.io.formats import read_scan_file
-from cascade.io.recognise import SCAN_SUFFIXES, find_suffix, recognise, stem
+from cascade.io.formats import DICOM, FORMATS, find_suffix, format_of, read_scan_file, stem
 from cascade.volume import Volume
 
 #: Single files that hold a volume, by name; DICOM is known by content.
-SUFFIXES = tuple(suffix for suffix in SCAN_SUFFIXES if suffix not in (".dcm", ".zip"))
+_SUFFIXES = tuple(suffix for kind in FORMATS if not kind.is_dicom for suffix in kind.suffixes)
 
 
 @dataclass(frozen=True, order=True)
@@ -51,8 +50,8 @@ class ScanFile:
 def list_scans(folder: Path) -> list[ScanFile]:
     """All volumes directly in `folder`, by name; hidden files are skipped."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    single = [p for p in files if find_suffix(p.name, SUFFIXES)]
-    slices = tuple(p for p in files if p not in single and recognise(p) == "dicom")
+    single = [p for p in files if find_suffix(p.name, _SUFFIXES)]
+    slices = tuple(p for p in files if p not in single and format_of(p) is DICOM)
     return sorted([*map(ScanFile.of, single), *(_dicom_series(folder, slices) if slices else ())], key=lambda scan: (scan.name, scan.files))
 
 

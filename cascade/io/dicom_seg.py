@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence, PixelMeasuresSequence
@@ -22,16 +22,16 @@ from cascade.io.dicom import LPS_TO_RAS, DicomSource
 from cascade.io.dicom_headers import referable
 from cascade.io.dicom_series import DAMAGED, attribute, quiet
 from cascade.io.files import replacing
+from cascade.io.formats import NOT_DICOM, SEG_TYPES, SegType, Source
 from cascade.labels import CANAL, rank
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import Grid, LabelMap
 
-SegType = Literal["binary", "labelmap"]
 #: The series number of a segmentation: the source's, and this in front.
 _SERIES_OFFSET = 9000
 
 
-def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type: SegType = "binary") -> None:
+def write_dicom_seg(labels: LabelMap, path: Path, source: Source | None, seg_type: SegType = "binary") -> None:
     """Write labels as a DICOM SEG that refers to the series they were made from.
 
     Segments are numbered from head to foot; their labels are the names of the structures. UIDs are derived from the
@@ -43,6 +43,7 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
         On the grid of `source`, in any storage order.
     path : Path
     source : DicomSource
+        What else a scan was read from is refused.
     seg_type : {"binary", "labelmap"}
         One bit image a segment, which every viewer reads, or one number a pixel (DICOM 2024d and later).
 
@@ -55,6 +56,10 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
     """
     from cascade._version import __version__
 
+    if seg_type not in SEG_TYPES:
+        raise OutputError(f"{path}: expected a DICOM SEG of type {' or '.join(SEG_TYPES)}; found {seg_type!r}")
+    if not isinstance(source, DicomSource):
+        raise OutputError(NOT_DICOM.format(path=path))
     names = sorted(labels.structures, key=_from_head_to_foot)
     if not names:
         raise OutputError(f"{path}: expected at least one structure; found none; a DICOM SEG cannot be empty")
@@ -89,6 +94,11 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
             f"{path}: expected a source series that a DICOM SEG can refer to; its headers cannot be used ({type(error).__name__}); "
             "write .seg.nrrd or .nii.gz instead"
         ) from error
+
+
+def read_segments(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+    """Read the segment numbers of a DICOM SEG; see `read_dicom_seg`."""
+    return read_dicom_seg(path)[:2]
 
 
 def read_dicom_seg(path: Path) -> tuple[NDArray[np.uint16], Grid, dict[int, str]]:

@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from cascade.errors import InputError
-from cascade.io.recognise import recognise, recognise_content
+from cascade.io.recognise import head_of, is_dicom, is_zip
 
 #: MR Image Storage, Enhanced MR Image Storage, Legacy Converted Enhanced MR Image Storage.
 MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
@@ -322,9 +322,9 @@ def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | No
 def _files(path: Path) -> Iterator[DicomFile]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.is_file() and recognise(file) == "dicom":
+            if file.is_file() and is_dicom(head_of(file)):
                 yield DicomFile(str(file), file.parent, file)
-    elif recognise(path) == "zip":
+    elif is_zip(head_of(path)):
         yield from _members(path)
     else:
         yield DicomFile(str(path), path.parent, path)
@@ -340,7 +340,7 @@ def _members(path: Path) -> Iterator[DicomFile]:
                 raise NotImplementedError
             for entry in entries:
                 content = archive.read(entry)  # never more than its stated size
-                if recognise_content(content[:132]) == "dicom":
+                if is_dicom(content[:132]):
                     yield DicomFile(f"{path}/{entry.filename}", path, content)
     except (zipfile.BadZipFile, RuntimeError, *DAMAGED) as error:
         raise InputError(f"{path}: expected a plain zip; it is damaged or encrypted ({type(error).__name__}); unpack it first") from None

@@ -3,19 +3,45 @@ from __future__ import annotations
 import builtins
 import gzip
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cascade.errors import InputError, MissingExtraError, OutputError
-from cascade.io.formats import check_output, read_labels_file, read_scan_file, write_labels_file
+from cascade.io.formats import (
+    FORMATS,
+    OUTPUT_SUFFIXES,
+    check_output,
+    find_suffix,
+    output_format,
+    read_labels_file,
+    read_scan_file,
+    write_labels_file,
+)
 from cascade.io.nifti import write_volume
 from cascade.volume import Volume
 from tests import blocks
 from tests.dicom_files import slices, write_series
 
-PLAIN = (".nii", ".nii.gz", ".nrrd", ".mha", ".seg.nrrd")
+PLAIN = tuple(suffix for suffix in OUTPUT_SUFFIXES if not output_format(Path(suffix)).is_dicom)
+
+
+def test_every_function_that_the_table_names_is_there():
+    named = [name for kind in FORMATS for name in (kind.read_scan, kind.read_labels, kind.write_labels, kind.check_scan) if name]
+    assert len(named) > len(FORMATS)
+    assert all(callable(resolve_name(name)) for name in named)
+
+
+def test_a_suffix_belongs_to_one_format_and_is_found_whole():
+    suffixes = [suffix for kind in FORMATS for suffix in kind.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(find_suffix(f"t2{suffix}") == suffix for suffix in suffixes)
+
+
+def test_a_format_that_is_asked_for_by_suffix_can_be_written():
+    assert all(kind.write_labels and set(kind.outputs) <= set(kind.suffixes) for kind in FORMATS if kind.outputs)
 
 
 @pytest.mark.parametrize("axcodes", blocks.ORIENTATIONS)
@@ -104,7 +130,7 @@ def test_an_unknown_file_and_a_missing_file_are_told_apart(tmp_path: Path):
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path):
-    with pytest.raises(OutputError, match=r"ends in \.seg\.nrrd, \.nii\.gz"):
+    with pytest.raises(OutputError, match=r"ends in \.nii\.gz, \.nii, \.seg\.nrrd"):
         write_labels_file(blocks.labels(), tmp_path / "levels.png")
 
 
