@@ -198,9 +198,9 @@ class Segmenter:
                 yield job.image, outcome
 
     @property
-    def weights_sha256(self) -> dict[str, str]:
-        """The sha256 of each stage's weights."""
-        return {c.spec.stage: c.spec.weights_sha256 for c in (self.stage1, self.stage2)}
+    def checkpoint_sha256(self) -> dict[str, str]:
+        """The identity of each stage's checkpoint."""
+        return {c.spec.stage: c.spec.checkpoint_sha256 for c in (self.stage1, self.stage2)}
 
     def perceive(self, image: str | os.PathLike[str] | Volume, series: str | None = None) -> Perception:
         """Run both networks on one scan; the parameters and errors are those of `segment`."""
@@ -253,7 +253,7 @@ class Segmenter:
         grid = seen.scan.grid
         return {
             "version": __version__,
-            "weights_sha256": self.weights_sha256,
+            "checkpoint_sha256": self.checkpoint_sha256,
             "grid": {"shape": grid.shape, "spacing_mm": grid.spacing_mm, "axcodes": grid.axcodes},
             "device": self.device,
             "seconds": {**seen.seconds, **clock.seconds},

@@ -70,8 +70,8 @@ class TestResult:
     def test_provenance_names_version_weights_grid_and_times(self, result: Segmentation, segmenter: Segmenter) -> None:
         provenance = result.provenance
         assert provenance["version"] == cascade.__version__
-        assert provenance["weights_sha256"]["stage1_spine"] == segmenter.stage1.spec.weights_sha256
-        assert provenance["weights_sha256"]["stage2_levels"] == segmenter.stage2.spec.weights_sha256
+        assert provenance["checkpoint_sha256"]["stage1_spine"] == segmenter.stage1.spec.checkpoint_sha256
+        assert provenance["checkpoint_sha256"]["stage2_levels"] == segmenter.stage2.spec.checkpoint_sha256
         assert tuple(provenance["grid"]["shape"]) == result.scan.grid.shape
         assert set(provenance["seconds"]) == {"read", "stage1_spine", "stage2_levels", "postproc"}
 

@@ -91,7 +91,7 @@ class Manifest:
     path : Path
         Made, with its folder, if it is not there.
     made_with : mapping
-        What decides the result beside the scan: version, sha256 of the weights, options. Recorded in every line; a scan whose line
+        What decides the result beside the scan: version, sha256 of the checkpoints, options. Recorded in every line; a scan whose line
         says otherwise is done again.
 
     Raises
@@ -120,7 +120,7 @@ class Manifest:
         os.close(self._file)
 
     def known(self, job: Job) -> Outcome | None:
-        """What became of a job in an earlier run, if that still holds: same scan, weights and options, all files there."""
+        """What became of a job in an earlier run, if that still holds: same scan, checkpoints and options, all files there."""
         line = self._known.get(self._name(job.output))
         if line is None or any(line.get(name) != value for name, value in self.made_with.items()):
             return None

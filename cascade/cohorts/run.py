@@ -29,8 +29,8 @@ class Segments(Protocol):
     """What segments one scan: `cascade.pipeline.Segmenter`."""
 
     @property
-    def weights_sha256(self) -> dict[str, str]:
-        """The sha256 of each stage's weights."""
+    def checkpoint_sha256(self) -> dict[str, str]:
+        """The identity of each stage's checkpoint."""
 
     def segment(
         self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
@@ -69,7 +69,7 @@ class Task:
         clicks = {"clicks": clicks_to_json(self.clicks)} if self.clicks else {}
         return {
             "version": __version__,
-            "weights_sha256": self.segmenter.weights_sha256,
+            "checkpoint_sha256": self.segmenter.checkpoint_sha256,
             "options": {"scheme": get_scheme(self.scheme).name, "numbering": numbering, **clicks, **options},
         }
 

@@ -29,11 +29,11 @@ def metadata(kind: BundleKind, specs: Mapping[str, StageSpec]) -> dict[str, Any]
     specs : mapping of str to StageSpec
         By stage.
     """
-    weights = ", ".join(f"{stage} {specs[stage].weights_sha256[:12]}" for stage in kind.models.values())
+    checkpoints = ", ".join(f"{stage} {specs[stage].checkpoint_sha256}" for stage in kind.models.values())
     content = {
         "schema": SCHEMA_URL,
         "version": __version__,
-        "changelog": {__version__: f"exported by cascade {__version__}; sha256 of the weights: {weights}"},
+        "changelog": {__version__: f"exported by cascade {__version__}; sha256 of the checkpoints: {checkpoints}"},
         "monai_version": monai.__version__,
         "pytorch_version": str(torch.__version__).split("+")[0],
         "numpy_version": np.__version__,

@@ -302,7 +302,7 @@ def _provenance(result: Segmentation) -> str:
 def _facts(result: Segmentation) -> Iterable[tuple[str, str]]:
     told = result.provenance
     yield "cascade", str(told.get("version", "n/a"))
-    for stage, digest in told.get("weights_sha256", {}).items():
+    for stage, digest in told.get("checkpoint_sha256", {}).items():
         yield f"sha256 of {stage}", str(digest)
     grid = result.scan.grid
     yield "Scan", f"{_times(grid.shape)} voxels of {_times(round(s, 3) for s in grid.spacing_mm)} mm, axes {grid.axcodes}"

@@ -28,7 +28,7 @@ RESULT = phantom_result(PhantomSpec(shape=(11, 110, 140), spacing_mm=(5.0, 2.0, 
 class Answering:
     """Stands in for `Segmenter`; notes what it was asked, and may be told to send a signal meanwhile."""
 
-    weights_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
 
     def __init__(self, *signals: int) -> None:
         self.signals, self.asked = list(signals), []

@@ -28,7 +28,7 @@ def jobs_of(*arguments: object) -> tuple[list[Job], bool]:
 class KnowsTheAnswer:
     """Takes a scan of `blocks` as the networks would, and returns its labels."""
 
-    weights_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
 
     def segment(self, image: Path, *, series: str | None, **_: Any) -> Segmentation:
         scan, source = read_scan_file(image, series)

@@ -22,7 +22,7 @@ RESULT = phantom_result(PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 
 class Answering:
     """Stands in for `Segmenter`."""
 
-    weights_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
 
     def segment(self, image: Path, **_: Any) -> Segmentation:
         if "bad" in image.name:

@@ -138,7 +138,7 @@ def test_a_cohort_killed_at_random_ends_as_an_undisturbed_one(tmp_path: Path) ->
 
 class TestTask:
     class Fake:
-        weights_sha256 = {"stage1_spine": "0"}  # noqa: RUF012
+        checkpoint_sha256 = {"stage1_spine": "0"}  # noqa: RUF012
 
         def segment(self, image: Path, **_: Any) -> Any:
             if "bad" in image.name:
@@ -194,13 +194,13 @@ class TestMap:
         assert len(text) < 2000
         copy, again = pickle.loads(text), pickle.loads(text)
         assert copy.stage2.network is again.stage2.network
-        assert copy.weights_sha256 == segmenter.weights_sha256
+        assert copy.checkpoint_sha256 == segmenter.checkpoint_sha256
 
     def test_another_processes_weights_must_be_the_same(self, coded: Coded, tmp_path: Path) -> None:
         save_oracles(tmp_path)
         text = pickle.dumps(load_checkpoint("stage2_levels", tmp_path))
         save_oracles(tmp_path, blind=True)
-        with pytest.raises(CheckpointError, match="give all workers the same weights"):
+        with pytest.raises(CheckpointError, match="give all workers the same checkpoint"):
             pickle.loads(text)
 
     @pytest.mark.parametrize("kind", [pytest.param(ProcessPoolExecutor, marks=pytest.mark.full), WorkerProcesses])
@@ -225,5 +225,5 @@ class TestMap:
         segmenter.segment(scans[0]).save(tmp_path / "alone.nii.gz")
         assert (tmp_path / "out" / "a.nii.gz").read_bytes() == (tmp_path / "alone.nii.gz").read_bytes()
         (line, *_) = manifest_lines(tmp_path / "out")
-        assert line["weights_sha256"] == segmenter.weights_sha256
+        assert line["checkpoint_sha256"] == segmenter.checkpoint_sha256
         assert line["version"] == cascade.__version__

@@ -142,6 +142,11 @@ def test_the_model_card_of_the_weights_comes_along(oracle_weights: Path, tmp_pat
     assert (folder / "docs" / "model_card.md").read_text(encoding="utf-8") == "# Model card"
 
 
+def test_the_metadata_tells_the_checkpoints(bundles: Path, oracle_weights: Path) -> None:
+    told = str(metadata(bundles / CASCADE.name)["changelog"])
+    assert all(load_checkpoint(stage, oracle_weights).spec.checkpoint_sha256 in told for stage in ("stage1_spine", "stage2_levels"))
+
+
 def test_a_bundle_without_recorded_training_says_so(bundles: Path) -> None:
     assert metadata(bundles / SPINE.name)["data_source"] == "not recorded"
 

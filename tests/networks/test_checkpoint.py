@@ -17,7 +17,7 @@ from tests.synthetic import tiny_spec
 
 STAGE = "stage1_spine"
 #: Of six features and eighteen levels.
-_SHAPE_MODEL = {
+SHAPE_MODEL = {
     "mean": [1.5] * 108,
     "deviation": [2.0] * 108,
     "factors": [[0.5, 0.1]] * 108,
@@ -32,7 +32,7 @@ def spec() -> StageSpec:
         STAGE,
         ("background", "column"),
         (4.0, 2.0, 2.0),
-        naming={"shape_model": _SHAPE_MODEL},
+        naming={"shape_model": SHAPE_MODEL},
         training={"steps_done": 7},
     )
 
@@ -133,9 +133,8 @@ def test_a_spec_that_is_not_text_is_named(folder: Path) -> None:
 
 def test_weights_of_another_network_are_named(folder: Path) -> None:
     path = folder / f"{STAGE}.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["network_arguments"]["channels"] = [5]
-    path.write_text(json.dumps(content))
+    spec = StageSpec.from_json(path.read_text(encoding="utf-8"))
+    path.write_text(dataclasses.replace(spec, network_arguments={**spec.network_arguments, "channels": [5]}).to_json(), encoding="utf-8")
     refused(folder, f"{STAGE}.safetensors", "do not fit the network")
 
 

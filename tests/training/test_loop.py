@@ -139,7 +139,7 @@ class TestLoop:
         assert spec.training["steps_done"] == 8
         assert sum(spec.training["cases"].values()) == 2
         assert spec.training["recipe"]["learning_rate"] == 0.01
-        assert load_checkpoint("stage2_levels", tmp_path).spec.weights_sha256 == spec.weights_sha256
+        assert load_checkpoint("stage2_levels", tmp_path).spec.checkpoint_sha256 == spec.checkpoint_sha256
         assert [step for step, _ in log(tmp_path)] == list(range(1, 9))
         assert seen == [(step, 8) for step in range(1, 9)]
 

@@ -38,7 +38,7 @@ def test_the_mean_lies_between_and_what_is_named_twice_counts_twice(legs: list[P
     first, second, mean = weights(legs[0]), weights(legs[1]), weights(tmp_path / "mean")
     for name, value in mean.items():
         torch.testing.assert_close(value, (2 * first[name] + second[name]) / 3, atol=1e-3, rtol=1e-3)
-    one, other = (load_checkpoint(STAGE, leg).spec.weights_sha256 for leg in legs)
+    one, other = (load_checkpoint(STAGE, leg).spec.checkpoint_sha256 for leg in legs)
     assert spec.training["mean_of"] == [one, one, other]
 
 
