@@ -25,8 +25,9 @@ from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
 from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
 from cascade.networks.preprocess import finite
 from cascade.networks.spec import STAGE_NAMES
+from cascade.notices import Notice
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
-from cascade.postproc.identify import Evidence, Identified, Notice, identify
+from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.segmentation import Level, NumberingResult, Segmentation
@@ -294,7 +295,7 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     else:
         name = os.fspath(image)
         scan, source = read_scan_file(Path(image), series)
-    notices = [Notice(code, None, text) for code, text in (source.notes if source else ())]
+    notices = [*source.notices] if source else []
     if min(scan.grid.shape) < MIN_VOXELS:
         raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
     extent_mm = np.multiply(scan.grid.shape, scan.grid.spacing_mm)
@@ -304,9 +305,8 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     if min(scan.grid.shape) <= FEW_SLICES:
         notices.append(Notice("few-slices", None, f"only {min(scan.grid.shape)} slices; the outer parts of the spine are not in view"))
     with _naming_the_file(image):
-        scan, share = finite(scan)
-    if share:
-        notices.append(Notice("not-finite", None, f"{share:.2%} of the voxels are NaN or infinite; they are taken as background"))
+        scan, said = finite(scan)
+    notices += said
     if scan.data.min() == scan.data.max():
         raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
     return scan, source, tuple(notices)

@@ -16,7 +16,7 @@ from cascade.io.cases import write_case
 from cascade.io.files import replacing
 from cascade.io.formats import SegType, Source, write_labels_file
 from cascade.measure import Measurement, measure, save_table
-from cascade.postproc.identify import Notice
+from cascade.notices import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
 

@@ -39,7 +39,7 @@ class Copy:
     def __call__(self, job: Job) -> object:
         from cascade.cohorts.manifest import Outcome, digest_of
         from cascade.io.files import replacing
-        from cascade.postproc.identify import Notice
+        from cascade.notices import Notice
 
         text, digest = job.image.read_text(encoding="utf-8"), digest_of(job.image)
         time.sleep(self.seconds)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cascade.labels import rank
+from cascade.notices import Notice
 from cascade.phantom import PhantomSpec, render
-from cascade.postproc.identify import Notice
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume

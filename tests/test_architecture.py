@@ -19,7 +19,7 @@ from cascade.networks.checkpoint import packaged_weights
 ROOT = Path(cascade.__file__).parent
 #: All rooms. One imports nothing but rooms on an earlier line (or its own); what only a type checker sees does not count.
 FLOORS = (
-    {"_version", "errors"},
+    {"_version", "errors", "notices"},
     {"labels"},
     {"terminology", "volume"},
     {"phantom", "partial"},

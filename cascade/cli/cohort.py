@@ -93,7 +93,7 @@ def _tell(job: Job, outcome: Outcome) -> None:
         console.error(outcome.error)
     elif not outcome.earlier:
         for notice in outcome.warnings:
-            console.warn(str(job), notice.code, notice.text)
+            console.warn(str(job), notice)
         print(f"{job.output}\t{' '.join(outcome.levels)}", flush=True)
 
 

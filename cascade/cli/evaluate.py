@@ -91,7 +91,7 @@ def _report(result: CaseResult | InputError) -> None:
         if notice.code == "scored-as-empty":
             console.error(notice.text)
         else:
-            console.warn(notice.file, notice.code, notice.text)
+            console.warn(result.pair.file, notice)
 
 
 def _lines(groups: Sequence[Group]) -> list[str]:

@@ -20,7 +20,7 @@ from cascade.cohorts.job import Job
 from cascade.errors import OutputError
 from cascade.io.files import remove_leftovers
 from cascade.io.formats import FORMATS, stem
-from cascade.postproc.identify import Notice
+from cascade.notices import Notice
 from cascade.segmentation import Segmentation
 
 #: done; refused: the scan cannot be used, whoever tries; failed: something else went wrong, worth another try; set-aside: kills workers.

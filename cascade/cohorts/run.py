@@ -18,7 +18,6 @@ from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.io.formats import check_output, stem
 from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.postproc.clicks.click import Click, clicks_to_json
-from cascade.postproc.identify import Notice
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import Segmentation
 
@@ -82,9 +81,9 @@ class Task:
         started = time.perf_counter()
         digest = digest_of(job.image)
         try:
-            notes = check_output(job.output, job.image, *job.beside, series=job.series) if self.keep else ()
+            notices = check_output(job.output, job.image, *job.beside, series=job.series) if self.keep else ()
             result = self.segmenter.segment(job.image, scheme=self.scheme, numbering=self.numbering, series=job.series, clicks=self.clicks)
-            result = dataclasses.replace(result, warnings=(*result.warnings, *(Notice(code, None, text) for code, text in notes)))
+            result = dataclasses.replace(result, warnings=(*result.warnings, *notices))
             if self.keep:
                 self.keep(result, job)
         except CascadeError as problem:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cascade.errors import InputError
 from cascade.io.extras import extra
 from cascade.io.formats import DICOM, FORMATS, find_suffix, format_of, read_scan_file, stem
+from cascade.notices import Notice
 from cascade.volume import Volume
 
 #: Single files that hold a volume, by name; DICOM is known by content.
@@ -64,8 +65,8 @@ def folders_with_scans(source: Path) -> Iterator[Path]:
         yield from folders_with_scans(folder)
 
 
-def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
-    """Read a volume as float32 in RAS+ world coordinates, with the notes of its reader.
+def read_scan(scan: ScanFile) -> tuple[Volume, tuple[Notice, ...]]:
+    """Read a volume as float32 in RAS+ world coordinates, with the notices of its reader.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
         The format needs an extra that is not installed.
     """
     volume, source = read_scan_file(scan.path, scan.series)
-    return volume, source.notes if source else ()
+    return volume, source.notices if source else ()
 
 
 def _dicom_series(folder: Path, files: tuple[Path, ...]) -> Iterator[ScanFile]:

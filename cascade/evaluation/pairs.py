@@ -60,6 +60,11 @@ class Pair:
             raise InputError(self.problem)
         return read_known_labels(self.prediction, self.scheme)
 
+    @property
+    def file(self) -> Path:
+        """The prediction; the reference where there is none."""
+        return self.prediction or self.case.labels
+
     def empty_prediction(self, reference: LabelMap) -> LabelMap:
         """Return what a prediction that cannot be used counts as: nothing, on the grid of the reference."""
         return LabelMap(np.zeros(reference.grid.shape, dtype=label_dtype(self.scheme)), reference.grid, self.scheme)

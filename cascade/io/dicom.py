@@ -19,6 +19,7 @@ from cascade.errors import InputError
 from cascade.io.dicom_headers import referable
 from cascade.io.dicom_pixels import read_pixels
 from cascade.io.dicom_series import MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group
+from cascade.notices import Notice
 from cascade.volume import MAX_VOXELS, FloatArray, Grid, Volume
 
 #: A slice may lie this far from its place on an even lattice: a share of the distance of slices, but never less than what rounding does.
@@ -43,14 +44,14 @@ class DicomSource:
     slices : tuple of int
         For each frame, in the order of `datasets`, its index along the grid's third axis.
     grid : Grid
-    notes : tuple of (str, str)
-        Code and text of what the reader noticed.
+    notices : tuple of Notice
+        What the reader noticed.
     """
 
     datasets: tuple[Dataset, ...]
     slices: tuple[int, ...]
     grid: Grid
-    notes: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +92,13 @@ def read_dicom(path: Path, series: str | None = None) -> tuple[Volume, DicomSour
     return read_series(choose_one(path, series), str(path))
 
 
-def check_referable(path: Path, series: str | None) -> tuple[tuple[str, str], ...]:
+def check_referable(path: Path, series: str | None) -> tuple[Notice, ...]:
     """Make sure, from the headers alone, that a DICOM object can refer to a series; see `read_dicom` for the parameters.
 
     Returns
     -------
-    notes : tuple of (str, str)
-        Code and text of what has to be put right in such an object: ``dicom-repaired``.
+    notices : tuple of Notice
+        What has to be put right in such an object: ``dicom-repaired``.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def check_referable(path: Path, series: str | None) -> tuple[tuple[str, str], ..
     headers = [file.read(stop_before_pixels=True) for file in choose_one(path, series).files]
     _, repaired = referable(headers, 1.0, str(path))
     text = f"{', '.join(repaired)}: missing, or not what the standard allows; put right or left empty in the DICOM object"
-    return (("dicom-repaired", text),) if repaired else ()
+    return (Notice("dicom-repaired", None, text),) if repaired else ()
 
 
 def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
@@ -121,8 +122,8 @@ def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
         data[:, :, index] = frame.pixels.T
     missing = sorted(set(range(grid.shape[2])) - set(slices))
     _interpolate(data, missing, slices)
-    notes = list(_notes(len(read) - len(frames), missing, _assumed(series, frames)))
-    return Volume(data, grid), _source(frames, slices, grid, notes)
+    notices = list(_notices(len(read) - len(frames), missing, _assumed(series, frames)))
+    return Volume(data, grid), _source(frames, slices, grid, notices)
 
 
 def _all_frames(series: Series, name: str) -> Iterator[_Frame]:
@@ -233,17 +234,18 @@ def _assumed(series: Series, frames: Sequence[_Frame]) -> list[str]:
     return list(dict.fromkeys([*series.assumed, *(text for frame in frames for text in frame.assumed)]))
 
 
-def _notes(copies: int, missing: Sequence[int], assumed: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _notices(copies: int, missing: Sequence[int], assumed: Sequence[str]) -> Iterator[Notice]:
     if assumed:
-        yield "dicom-incomplete", f"the files are not as the standard asks: {'; '.join(assumed)}"
+        yield Notice("dicom-incomplete", None, f"the files are not as the standard asks: {'; '.join(assumed)}")
     if copies:
-        yield "duplicate-slices", f"{copies} images repeat a slice; each slice is used once"
+        yield Notice("duplicate-slices", None, f"{copies} images repeat a slice; each slice is used once")
     if missing:
-        yield "slices-missing", f"{len(missing)} slices are missing inside the series; they are interpolated from their neighbours"
+        text = f"{len(missing)} slices are missing inside the series; they are interpolated from their neighbours"
+        yield Notice("slices-missing", None, text)
 
 
-def _source(frames: Sequence[_Frame], slices: Sequence[int], grid: Grid, notes: Iterable[tuple[str, str]]) -> DicomSource:
+def _source(frames: Sequence[_Frame], slices: Sequence[int], grid: Grid, notices: Iterable[Notice]) -> DicomSource:
     if len({id(frame.dataset) for frame in frames}) == 1:
         in_file = sorted(zip(frames, slices, strict=True), key=lambda pair: pair[0].number)
-        return DicomSource((frames[0].dataset,), tuple(index for _, index in in_file), grid, tuple(notes))
-    return DicomSource(tuple(frame.dataset for frame in frames), tuple(slices), grid, tuple(notes))
+        return DicomSource((frames[0].dataset,), tuple(index for _, index in in_file), grid, tuple(notices))
+    return DicomSource(tuple(frame.dataset for frame in frames), tuple(slices), grid, tuple(notices))

@@ -21,6 +21,7 @@ from cascade.io.recognise import head_of, is_there
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cascade.notices import Notice
     from cascade.volume import Grid, LabelMap, Volume
 
 SegType = Literal["binary", "labelmap"]
@@ -138,15 +139,15 @@ class Source(Protocol):
     """What a reader remembers of a file, for the writer of its labels."""
 
     @property
-    def notes(self) -> tuple[tuple[str, str], ...]:
-        """Code and text of what the reader noticed."""
+    def notices(self) -> tuple[Notice, ...]:
+        """What the reader noticed."""
 
 
 @dataclass(frozen=True)
 class PlainSource:
-    """A file of which nothing but the reader's notes is needed again."""
+    """A file of which nothing but the reader's notices is needed again."""
 
-    notes: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def format_of(path: Path) -> Format | None:
@@ -295,13 +296,13 @@ def output_format(path: Path) -> Format:
     return found
 
 
-def check_output(path: Path, scan: Path, *others: Path | None, series: str | None = None) -> tuple[tuple[str, str], ...]:
+def check_output(path: Path, scan: Path, *others: Path | None, series: str | None = None) -> tuple[Notice, ...]:
     """Refuse, before anything is computed, an output that cannot be written for this scan.
 
     Returns
     -------
-    notes : tuple of (str, str)
-        Code and text of what will be written otherwise than the scan says.
+    notices : tuple of Notice
+        What will be written otherwise than the scan says.
 
     Raises
     ------
@@ -318,7 +319,7 @@ def check_output(path: Path, scan: Path, *others: Path | None, series: str | Non
         return ()
     if not ((found := format_of(scan)) and found.is_dicom):
         raise OutputError(NOT_DICOM.format(path=path))
-    check: Callable[..., tuple[tuple[str, str], ...]] = _function(wanted, wanted.check_scan, path)
+    check: Callable[..., tuple[Notice, ...]] = _function(wanted, wanted.check_scan, path)
     return check(scan, series)
 
 

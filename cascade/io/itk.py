@@ -25,6 +25,7 @@ from cascade.io.itk_headers import check_header, native_name
 from cascade.io.nifti import whole_numbers
 from cascade.io.recognise import head_of, is_nrrd
 from cascade.io.slicer import seg_entries
+from cascade.notices import Notice
 from cascade.volume import Grid, LabelMap, Volume
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote the values of a file
@@ -50,7 +51,7 @@ def read_scan(path: Path) -> tuple[Volume, PlainSource]:
         The file is damaged, or not one 3-D scalar image.
     """
     data, grid = _read(path, kind := _kind_of(path))
-    return Volume(np.asarray(data, dtype=np.float32), grid), PlainSource(_notes(path, kind))
+    return Volume(np.asarray(data, dtype=np.float32), grid), PlainSource(_notices(path, kind))
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.uint16], Grid]:
@@ -128,9 +129,9 @@ def _check_written(path: Path, labels: LabelMap) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _notes(path: Path, kind: str) -> tuple[tuple[str, str], ...]:
+def _notices(path: Path, kind: str) -> tuple[Notice, ...]:
     with path.open("rb") as stream:
         header = stream.read(4096)
     if any(word in header for word in _ORIENTED[kind]):
         return ()
-    return (("no-orientation", "the header gives no orientation; the axes are taken as left, back, head"),)
+    return (Notice("no-orientation", None, "the header gives no orientation; the axes are taken as left, back, head"),)

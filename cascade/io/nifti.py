@@ -28,6 +28,7 @@ from cascade.io.formats import NIFTI, Source, find_suffix
 from cascade.io.nifti_header import Placement, place_voxels
 from cascade.io.recognise import is_nifti
 from cascade.labels import PARTLY, LabelScheme, get_scheme
+from cascade.notices import Notice
 from cascade.volume import Grid, LabelMap, Shape, Volume
 
 #: NIfTI extension code for a plain comment.
@@ -51,7 +52,7 @@ class NiftiHeader:
     """What a label file has to repeat of its source's header: affines, their codes, and units."""
 
     header: Nifti1Header
-    notes: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def read_image(path: Path) -> tuple[Volume, NiftiHeader]:
@@ -77,7 +78,7 @@ def read_image(path: Path) -> tuple[Volume, NiftiHeader]:
     opened = _open(path)
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.asarray(_voxels(opened, path), dtype=np.float32)
-    return Volume(data, opened.placement.grid), NiftiHeader(opened.header, opened.placement.notes)
+    return Volume(data, opened.placement.grid), NiftiHeader(opened.header, opened.placement.notices)
 
 
 def read_label_array(path: Path) -> tuple[NDArray[Any], Grid]:

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
+from cascade.notices import Notice
 from cascade.postproc.chain import HALF_SACRAL, Chain, build_chain
 from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
 from cascade.postproc.naming import VIEW_OF_ONE_MORE_MM, Naming, Numbering, anchored_links, name_chain
@@ -29,25 +30,6 @@ WHOLE_SHARE = 0.85
 COLLAPSED_SHARE = 0.25
 #: Below this probability of the chosen numbering the names are flagged.
 UNCERTAIN_BELOW = 0.997
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A warning.
-
-    Parameters
-    ----------
-    code : str
-        Stable, for machines.
-    level : str or None
-        The structure that it is about.
-    text : str
-        For people.
-    """
-
-    code: str
-    level: str | None
-    text: str
 
 
 @dataclass(frozen=True, eq=False)

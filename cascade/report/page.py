@@ -26,7 +26,7 @@ from cascade.report.views import View, curved_view, data_uri, slice_views
 from cascade.terminology import colour_of
 
 if TYPE_CHECKING:
-    from cascade.postproc.identify import Notice
+    from cascade.notices import Notice
     from cascade.segmentation import Segmentation
 
 _THUMBNAIL = (360, 400)

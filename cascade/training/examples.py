@@ -15,6 +15,7 @@ from cascade.errors import CascadeError, InputError
 from cascade.io.cases import Case
 from cascade.networks.preprocess import detailed_input, finite
 from cascade.networks.spec import StageSpec
+from cascade.notices import Notice
 from cascade.training.augmentation import bent_grid, sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.volume import Grid, LabelMap
@@ -37,7 +38,7 @@ class Example:
         Of both.
     centres : (n, 3) array of int16
         Voxels of labelled structures, around which patches are taken.
-    notes : tuple of str
+    notices : tuple of Notice
         What was noticed, for the user.
     """
 
@@ -46,7 +47,7 @@ class Example:
     allowed: Tensor
     grid: Grid
     centres: NDArray[np.int16]
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> tuple[list[Example], list[str]]:
@@ -75,7 +76,7 @@ def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> 
 
 def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     scan, labels = case.load()
-    scan, share = finite(scan)
+    scan, notices = finite(scan)
     volume = detailed_input(scan, spec)
     allowed = target(labels.reoriented(spec.axcodes).resampled(volume.grid))
     certain = (allowed & (allowed - 1) == 0) & (allowed > 1)
@@ -83,9 +84,8 @@ def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     if not len(centres):
         raise InputError("expected labelled structures; none is left at the working spacing")
     keep = np.random.default_rng(0).permutation(len(centres))[:20_000]
-    notes = (f"{share:.2%} of the voxels are NaN or infinite; they are taken as background",) if share else ()
     image = torch.from_numpy(volume.data).half()
-    return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notes)
+    return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notices)
 
 
 def draw_batch(examples: Sequence[Example], recipe: Recipe, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import pytest
 from cascade.cohorts.job import Job
 from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome, digest_of
 from cascade.errors import OutputError
-from cascade.postproc.identify import Notice
+from cascade.notices import Notice
 
 MADE_WITH = {"version": "1", "checkpoint_sha256": {"stage1_spine": "ab"}, "options": {"point": (1.0, 2.0)}}
 

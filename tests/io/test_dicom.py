@@ -76,7 +76,7 @@ def test_missing_slices_are_interpolated_and_reported(tmp_path: Path):
     whole = read.reoriented("PSR")
     assert whole.grid.matches(scan.grid, tol_mm=1e-4)
     assert np.allclose(whole.data[:, :, 2], (scan.data[:, :, 1] + scan.data[:, :, 3]) / 2)
-    assert [code for code, _ in source.notes] == ["slices-missing"]
+    assert [notice.code for notice in source.notices] == ["slices-missing"]
 
 
 def test_files_that_repeat_a_slice_are_used_once_and_reported(tmp_path: Path):
@@ -85,7 +85,7 @@ def test_files_that_repeat_a_slice_are_used_once_and_reported(tmp_path: Path):
     again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = uid("again")
     read, source = read_dicom(write_series([*files, again], tmp_path))
     assert read.grid.shape[2] == 7
-    assert [code for code, _ in source.notes] == ["duplicate-slices"]
+    assert [notice.code for notice in source.notices] == ["duplicate-slices"]
 
 
 def _missing_attribute(keyword: str) -> Callable[[list[Dataset]], list[Dataset]]:
@@ -262,7 +262,7 @@ def test_files_without_preamble_and_meta_are_read(syntax: UID, tmp_path: Path):
         (folder / str(n)).write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
     read, source = read_dicom(folder)
     assert np.array_equal(read.data, clean.data)
-    assert [code for code, _ in source.notes] == ["dicom-incomplete"]
+    assert [notice.code for notice in source.notices] == ["dicom-incomplete"]
 
 
 def test_monochrome1_is_turned_round_and_told(tmp_path: Path):
@@ -271,7 +271,7 @@ def test_monochrome1_is_turned_round_and_told(tmp_path: Path):
     inverted = Volume(65535 - scan.data, scan.grid)
     read, source = read_dicom(write_series(slices(inverted, PhotometricInterpretation="MONOCHROME1"), tmp_path / "inverted"))
     assert np.array_equal(read.data, clean.data)
-    assert "MONOCHROME1" in source.notes[0][1]
+    assert "MONOCHROME1" in source.notices[0].text
 
 
 @pytest.mark.parametrize(("value", "signed"), [(-32768, 1), (60000, 0)])

@@ -137,10 +137,10 @@ def test_values_against_their_type_are_put_right_or_left_empty(keyword: str, val
         for dataset in files:
             setattr(dataset, keyword, value)
         folder = write_series(files, tmp_path / "series")
-    (note,) = check_referable(folder, None)
-    assert note[0] == "dicom-repaired"
-    assert keyword in note[1]
-    assert value not in re.findall(r"\w+", note[1])
+    (notice,) = check_referable(folder, None)
+    assert notice.code == "dicom-repaired"
+    assert keyword in notice.text
+    assert value not in re.findall(r"\w+", notice.text)
     _, source = read_dicom(folder)
     write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
     assert str(pydicom.dcmread(tmp_path / "x.dcm").get(keyword) or "") == repaired

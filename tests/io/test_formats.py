@@ -106,7 +106,7 @@ def test_an_nrrd_without_orientation_is_noted(tmp_path: Path):
     volume, source = read_scan_file(tmp_path / "plain.nrrd")
     assert volume.grid.spacing_mm == (1, 2, 3)
     assert source is not None
-    assert [code for code, _ in source.notes] == ["no-orientation"]
+    assert [notice.code for notice in source.notices] == ["no-orientation"]
 
 
 @pytest.mark.parametrize("suffix", PLAIN)
