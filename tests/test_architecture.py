@@ -127,6 +127,13 @@ def test_nibabel_files_are_touched_where_formats_live_only() -> None:
     assert not wrong
 
 
+def test_every_error_has_its_class_in_one_module() -> None:
+    classes = [(name, node) for name, tree in modules().items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    errors = {node.name: name for name, node in classes if any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)}
+    assert len(errors) > 5
+    assert set(errors.values()) == {"cascade.errors"}
+
+
 def test_no_module_reaches_the_network() -> None:
     network = {"socket", "ssl", "urllib", "http", "requests", "ftplib", "httpx", "aiohttp"}
     servers = {"cli"}

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.datasets.problems import Log, RefusedError
+from cascade.datasets.problems import Log
+from cascade.errors import RefusedError
 from cascade.labels import BODIES, CANAL, SACRUM, is_disc, rank
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 

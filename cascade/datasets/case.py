@@ -9,7 +9,8 @@ import numpy as np
 from cascade.datasets.axes import check_axes, order_is_monotone, restated
 from cascade.datasets.base import DataSet, Options, RawCase
 from cascade.datasets.masks import read_volume, warn_scattered
-from cascade.datasets.problems import Log, Problem, RefusedError
+from cascade.datasets.problems import Log, Problem
+from cascade.errors import RefusedError
 from cascade.labels import BODIES, CANAL, SACRUM, LabelScheme, disc_below, get_scheme, is_disc, rank, skipped
 from cascade.volume import Grid, LabelMap, Volume
 

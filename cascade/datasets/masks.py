@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.datasets.problems import Log, RefusedError
+from cascade.datasets.problems import Log
 from cascade.datasets.reading import ScanFile, read_scan
+from cascade.errors import RefusedError
 from cascade.labels import VERSE, LabelScheme
 from cascade.volume import Grid, LabelMap, Volume, label_dtype, resample_array
 

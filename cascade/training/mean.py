@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cascade.errors import TrainingError
 from cascade.networks.checkpoint import load_checkpoint, save_checkpoint
 from cascade.networks.spec import StageSpec
-from cascade.training.loop import TrainingError
 
 
 def write_mean(stage: str, folders: Sequence[Path], out: Path, odds: Mapping[str, float] | None = None) -> StageSpec:

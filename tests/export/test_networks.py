@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from cascade.errors import MissingExtraError
+from cascade.errors import ExportError, MissingExtraError
 from cascade.export import networks
-from cascade.export.networks import ExportError, compare, export_networks, onnx_runner, torch_runner, torchscript_runner, write_onnx
+from cascade.export.networks import compare, export_networks, onnx_runner, torch_runner, torchscript_runner, write_onnx
 from cascade.export.networks import write_torchscript as write_ts
 from cascade.networks.checkpoint import Checkpoint, build_network, load_checkpoint, packaged_weights
 from cascade.networks.spec import StageSpec

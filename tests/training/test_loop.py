@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cascade.errors import InputError
+from cascade.errors import InputError, TrainingError
 from cascade.io.cases import read_cases
 from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
@@ -24,7 +24,7 @@ from cascade.stage2_levels.target import CLASSES, target
 from cascade.training import loop
 from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, draw_batch, prepare_examples
-from cascade.training.loop import TrainingError, train
+from cascade.training.loop import train
 from cascade.training.recipe import PatchChoice, Recipe
 from tests.synthetic import tiny_spec
 

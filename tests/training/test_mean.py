@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cascade.errors import CheckpointError
+from cascade.errors import CheckpointError, TrainingError
 from cascade.networks.checkpoint import build_network, load_checkpoint, save_checkpoint
 from cascade.stage2_levels.target import CLASSES
-from cascade.training.loop import TrainingError
 from cascade.training.mean import write_mean
 from tests.synthetic import tiny_spec
 
