@@ -214,7 +214,7 @@ class Segmenter:
             clock.lap("stage1_spine")
             tissues = classify(scan, spine.centreline_mm, self.stage2)
             clock.lap("stage2_levels")
-        grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming
+        grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming_parameters
         evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, naming)
         return Perception(scan, spine, evidence, notices, clock.seconds, source)
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from cascade.errors import CheckpointError
 from cascade.io import schema
-from cascade.networks.limits import are_axcodes, check_arguments, is_naming
+from cascade.networks.limits import are_axcodes, check_arguments
+from cascade.postproc.parameters import NamingParameters
 
 STAGE_NAMES = ("stage1_spine", "stage2_levels")
 FORMAT = 1
@@ -58,7 +59,7 @@ class StageSpec:
         Every input length must be a multiple of this.
     normalisation : Normalisation
     naming : mapping
-        Parameters of `cascade.postproc` that were fitted to this checkpoint.
+        What is said of `NamingParameters`, as the JSON has it: what it leaves out has its default.
     training : mapping
         Where the weights come from: data sets, recipe, steps, seeds.
     weights_sha256 : str
@@ -77,6 +78,11 @@ class StageSpec:
     naming: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
+
+    @property
+    def naming_parameters(self) -> NamingParameters:
+        """By which `cascade.postproc` names what stage 2 answers."""
+        return schema.build(NamingParameters, self.naming, "naming")
 
     @property
     def checkpoint_sha256(self) -> str:
@@ -160,10 +166,10 @@ def check_spec(spec: StageSpec) -> None:
         ("axcodes", are_axcodes(spec.axcodes), "three directions such as RAS"),
         ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
         ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
-        ("naming", is_naming(spec.naming), "at most a shape_model: mean, deviation > 0 and factors of every feature and level"),
     ):
         if not good:
             raise ValueError(f"{name}: expected {expected}")
+    _ = spec.naming_parameters
     check_arguments(spec.network_arguments, "network_arguments")
     for name, channels in (("in_channels", 1), ("out_channels", len(spec.classes))):
         if spec.network_arguments.get(name, channels) != channels:

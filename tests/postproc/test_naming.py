@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from cascade.errors import NumberingError
 from cascade.labels import BODIES, rank
 from cascade.postproc.chain import Chain, Link, build_chain
+from cascade.postproc.costs import end_cost, sacral_cost
 from cascade.postproc.instances import Instance
-from cascade.postproc.naming import Naming, Numbering, _end_cost, _sacral_cost, anchored_links, name_chain
-from cascade.postproc.shape import FEATURES, LEVELS, S1, ShapeModel
+from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
+from cascade.postproc.parameters import CostParameters, NamingParameters
+from cascade.postproc.shape_model import FEATURES, LEVELS, S1, ShapeModel
 
 STEP = 34.0
 NO_ROOM, ROOM = 5.0, 100.0
@@ -90,7 +92,7 @@ class TestChoice:
 
     def test_a_trace_more_of_the_sacrum_never_turns_the_names_at_once(self) -> None:
         names = ("T12", "L1", "L2", "L3", "L4", "sacrum")
-        costs = [_sacral_cost(with_sacral_end(1e-4 * step), names, len(names) - 1) for step in range(1001)]
+        costs = [sacral_cost(with_sacral_end(1e-4 * step), names, len(names) - 1, CostParameters()) for step in range(1001)]
         assert costs[0] > costs[-1] == 0
         assert all(abs(more - less) < 0.2 for less, more in itertools.pairwise(costs))
 
@@ -281,7 +283,7 @@ class TestShape:
         mean, deviation = np.zeros((len(FEATURES), LEVELS)), np.ones((len(FEATURES), LEVELS))
         mean[0, : len(self.TILTS)], mean[1, : len(self.LENGTHS)] = self.TILTS, self.LENGTHS
         deviation[:2] = ((2.0,), (1.4,))
-        return ShapeModel(mean.ravel(), deviation.ravel(), np.zeros((mean.size, 1)), 30.0, 1.0)
+        return ShapeModel.of_arrays(mean.ravel(), deviation.ravel(), np.zeros((mean.size, 1)), 30.0, 1.0)
 
     def bent(self, last: int, count: int) -> np.ndarray:
         """Shape of a typical spine, from head to foot; `last` bodies lie below its lowest one."""
@@ -300,7 +302,7 @@ class TestShape:
         *upper, last = bodies(shape.shape[1])
         links = (*(Link(body, None) for body in upper), Link(dataclasses.replace(last, volume_mm3=last_volume), None))
         below = sacrum_below(len(links)) if sacrum else None
-        return named(Chain(links, sacrum=below), NO_ROOM, shape=shape, shape_model=self.model, **known)
+        return named(Chain(links, sacrum=below), NO_ROOM, shape=shape, parameters=NamingParameters(shape_model=self.model), **known)
 
 
 class TestSacrum:
@@ -312,7 +314,7 @@ class TestSacrum:
         *upper, bottom = chain.links
         disc = None if disc_mm3 is None else dataclasses.replace(chain.links[0].disc, volume_mm3=disc_mm3)  # type: ignore[type-var]
         chain = dataclasses.replace(chain, links=(*upper, dataclasses.replace(bottom, disc=disc)))
-        costs = {name: _end_cost(level, chain, 5, ROOM) for name, level in (("L5", 0), ("sacrum", S1))}
+        costs = {name: end_cost(level, chain, 5, ROOM, CostParameters()) for name, level in (("L5", 0), ("sacrum", S1))}
         assert min(costs, key=lambda name: costs[name]) == last
 
     def test_without_other_evidence_a_body_above_a_sacrum_is_l5(self) -> None:
@@ -353,5 +355,5 @@ class TestAnotherLumbarCount:
         mean[2] = -step * np.arange(LEVELS)
         levels = np.arange(7, -1, -1)
         shape[2] = -step * (np.where(levels >= 3, levels - 1, levels) - S1)
-        model = ShapeModel(mean.ravel(), deviation.ravel(), np.zeros((mean.size, 1)), 1e6, 1.0)
-        return named(chain, ROOM, shape=shape, shape_model=model, **known)
+        model = ShapeModel.of_arrays(mean.ravel(), deviation.ravel(), np.zeros((mean.size, 1)), 1e6, 1.0)
+        return named(chain, ROOM, shape=shape, parameters=NamingParameters(shape_model=model), **known)
