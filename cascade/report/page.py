@@ -27,7 +27,7 @@ from cascade.terminology import colour_of
 
 if TYPE_CHECKING:
     from cascade.notices import Notice
-    from cascade.segmentation import Segmentation
+    from cascade.report.result import Result
 
 _THUMBNAIL = (360, 400)
 #: What a thumbnail shows around the labelled structures.
@@ -59,12 +59,13 @@ _CUT = {
 }
 
 
-def save_report(result: Segmentation, path: Path, title: str) -> None:
+def save_report(result: Result, path: Path, title: str) -> None:
     """Write the page of one scan.
 
     Parameters
     ----------
-    result : Segmentation
+    result : Result
+        A `cascade.segmentation.Segmentation`.
     path : Path
         ``.html``; written beside it first, then renamed.
     title : str
@@ -173,16 +174,16 @@ def _colour(structure: str) -> str:
     return "rgb({},{},{})".format(*colour_of(structure))
 
 
-def _bodies(result: Segmentation) -> list[str]:
+def _bodies(result: Result) -> list[str]:
     return [level.name for level in result.levels if level.name in BODIES]
 
 
-def _span(result: Segmentation) -> str:
+def _span(result: Result) -> str:
     bodies = _bodies(result)
     return f"{bodies[0]} to {bodies[-1]}" if bodies else "none"
 
 
-def _summary(result: Segmentation) -> str:
+def _summary(result: Result) -> str:
     bodies = _bodies(result)
     lordosis = next((row for row in result.measurements if row.kind == "lordosis"), None)
     facts = [
@@ -198,7 +199,7 @@ def _summary(result: Segmentation) -> str:
     return "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd><dd>{html.escape(note)}</dd></div>" for name, value, note in facts)
 
 
-def _warnings(result: Segmentation) -> str:
+def _warnings(result: Result) -> str:
     if not result.warnings:
         return ""
     items = "".join(f"<li><code>{html.escape(n.code)}</code> {_said(n)}</li>" for n in result.warnings)
@@ -257,7 +258,7 @@ def _slice(view: View) -> dict[str, object]:
     return {"title": view.title, "src": view.source, "w": view.width, "h": view.height, "mm": round(view.pixel_mm, 4), "o": outlines}
 
 
-def _table(result: Segmentation, kind: str) -> str:
+def _table(result: Result, kind: str) -> str:
     confidence = {level.name: level.confidence for level in result.levels}
     head = "".join(
         f'<th scope="col" title="{note}">{heading}{f"<small>{unit}</small>" if unit else ""}</th>'
@@ -295,11 +296,11 @@ def _bar(confidence: float | None) -> str:
     return f"<td{low}><meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={confidence:.3f}></meter> {confidence:.0%}</td>"
 
 
-def _provenance(result: Segmentation) -> str:
+def _provenance(result: Result) -> str:
     return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in _facts(result))
 
 
-def _facts(result: Segmentation) -> Iterable[tuple[str, str]]:
+def _facts(result: Result) -> Iterable[tuple[str, str]]:
     told = result.provenance
     yield "cascade", str(told.get("version", "n/a"))
     for stage, digest in told.get("checkpoint_sha256", {}).items():
@@ -315,7 +316,7 @@ def _times(numbers: Iterable[float]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(f"{number:g}" for number in numbers)
 
 
-def _thumbnail(result: Segmentation) -> str:
+def _thumbnail(result: Result) -> str:
     """The coloured cut around what was found."""
     picture = draw(result.scan, result.labels, result.spine.centreline_mm)
     _, numbers = curved_sagittal(result.scan, result.labels, result.spine.centreline_mm)
@@ -329,7 +330,7 @@ def _thumbnail(result: Segmentation) -> str:
     return data_uri(coloured)
 
 
-def _card_of(result: Segmentation, title: str) -> _Card:
+def _card_of(result: Result, title: str) -> _Card:
     weakest = min(result.levels, key=lambda level: level.confidence, default=None)
     return _Card(
         title,
