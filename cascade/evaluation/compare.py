@@ -11,10 +11,9 @@ from scipy import ndimage
 from cascade.errors import InputError
 from cascade.evaluation.metrics import dice_of_sizes, surface_distances, volume_error_percent
 from cascade.io.cases import GRID_TOLERANCE_MM
-from cascade.labels import CANAL, SACRUM, VERSE, is_disc, rank
+from cascade.labels import KINDS, VERSE, in_order, kind_of, rank
 from cascade.volume import LabelMap
 
-KINDS = ("body", "disc", "sacrum")
 #: A structure is detected if the Dice with its match is above this.
 DETECTED_DICE = 0.5
 #: A case is all right if every structure has its right name and a Dice with its match above this.
@@ -129,10 +128,6 @@ def compare(prediction: LabelMap, reference: LabelMap, highest: str = HIGHEST) -
     return tuple(score for score in scored if score.structures)
 
 
-def _kind_of(structure: str) -> str:
-    return "disc" if is_disc(structure) else structure if structure in (SACRUM, CANAL) else "body"
-
-
 class _Overlap:
     """Both label maps in one numbering and orientation, and how many voxels every pair of labels shares."""
 
@@ -213,7 +208,7 @@ def _score_kind(kind: str, overlap: _Overlap, highest: float) -> KindScore:
 
 
 def _of_kind(kind: str, labels: LabelMap) -> list[str]:
-    return sorted((name for name in labels.structures if _kind_of(name) == kind), key=rank)
+    return [name for name in in_order(labels.structures) if kind_of(name) == kind]
 
 
 def _slivers(structures: list[str], overlap: _Overlap) -> set[str]:
@@ -225,7 +220,7 @@ def _slivers(structures: list[str], overlap: _Overlap) -> set[str]:
 
 
 def _score_structure(structure: str, kind: str, overlap: _Overlap) -> StructureScore:
-    shared = {name: voxels for name, voxels in overlap.predicted_in(structure).items() if _kind_of(name) == kind}
+    shared = {name: voxels for name, voxels in overlap.predicted_in(structure).items() if kind_of(name) == kind}
     match = max(shared, key=lambda name: shared[name], default="")
     voxel_ml = overlap.grid.voxel_mm3 / 1000
     mean_mm, distance95_mm = _distances(structure, match, overlap)

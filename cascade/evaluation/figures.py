@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascade.evaluation.compare import KINDS, KindScore, StructureScore
+from cascade.evaluation.compare import KindScore, StructureScore
 from cascade.evaluation.results import CaseResult
-from cascade.labels import rank
+from cascade.labels import KINDS, rank
 
 #: Name of the group of all data sets together.
 ALL = "all"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from cascade.labels import CANAL, SACRUM, is_disc, rank
+from cascade.labels import CANAL, Kind, kind_of, rank
 from cascade.measure.endplates import Shape, aligned, fit_shape
 from cascade.measure.lattice import Mask
-from cascade.measure.table import Cut, Kind
+from cascade.measure.table import Cut
 from cascade.volume import FloatArray, Grid, LabelMap
 
 #: Of the sacrum, the upper end plate is looked for in this much of what lies nearest to the lowest body, and this far to either side.
@@ -32,7 +32,7 @@ class Structure:
     @property
     def kind(self) -> Kind:
         """What sort of structure it is."""
-        return "sacrum" if self.name == SACRUM else "disc" if is_disc(self.name) else "body"
+        return kind_of(self.name)
 
 
 def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from cascade.io.files import replacing
+from cascade.labels import Kind
 
-Kind = Literal["body", "disc", "sacrum", "lordosis"]
 Cut = Literal["no", "side", "end"]
 
 
@@ -39,7 +39,7 @@ class Measurement:
     """
 
     structure: str
-    kind: Kind
+    kind: Kind | Literal["lordosis"]
     cut: Cut = "no"
     x_mm: float | None = None
     y_mm: float | None = None

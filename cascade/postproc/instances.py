@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from cascade.labels import KINDS
 from cascade.postproc.parameters import InstanceParameters
 from cascade.volume import FloatArray, Grid
 
 Voxel = tuple[int, int, int]
 
-KINDS = ("body", "disc", "sacrum")
 
 
 @dataclass(frozen=True)
