@@ -108,11 +108,11 @@ def bundles(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def recipes(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Training recipes of a few small patches, by bundle."""
-    from cascade.export.kinds import KINDS
+    from cascade.export.plans import PLANS
     from cascade.networks.checkpoint import load_checkpoint
 
     folder, paths = tmp_path_factory.mktemp("recipes"), {}
-    for kind in KINDS:
+    for kind in PLANS:
         spec = json.loads(load_checkpoint(kind.stage, oracle_weights).spec.to_json())
         content = {"steps": 2, "patches": [{"shape": [8, 16, 16], "batch": 1}], "learning_rate": 0.5, "spec": spec}
         paths[kind.name] = folder / f"{kind.name}.json"

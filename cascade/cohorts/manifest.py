@@ -27,7 +27,7 @@ from cascade.segmentation import Segmentation
 State = Literal["done", "refused", "failed", "set-aside"]
 MANIFEST = "manifest.jsonl"
 #: Suffixes of files that belong to others with the same stem: the header in one, the voxels in the other.
-_DETACHED = tuple(suffix for kind in FORMATS for suffix in kind.detached)
+_DETACHED = tuple(suffix for form in FORMATS for suffix in form.detached)
 #: Bytes, far behind the end, whose locks mean: somebody is at work in this folder; somebody is appending.
 _AT_WORK, _APPENDING = 1 << 40, (1 << 40) + 1
 

@@ -13,7 +13,7 @@ from cascade.notices import Notice
 from cascade.volume import Volume
 
 #: Single files that hold a volume, by name; DICOM is known by content.
-_SUFFIXES = tuple(suffix for kind in FORMATS if not kind.is_dicom for suffix in kind.suffixes)
+_SUFFIXES = tuple(suffix for form in FORMATS if not form.is_dicom for suffix in form.suffixes)
 
 
 @dataclass(frozen=True, order=True)

@@ -123,10 +123,10 @@ DICOM = Format(
 #: The formats. The first whose suffix a name has, or that knows a content, is the one.
 FORMATS = (NIFTI, SEG_NRRD, NRRD, ZIP, METAIMAGE, DICOM)
 #: All suffixes, and those that ask for labels in a format.
-SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.suffixes)
-OUTPUT_SUFFIXES = tuple(suffix for kind in FORMATS for suffix in kind.outputs)
+SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
+OUTPUT_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.outputs)
 #: What a scan may be, for messages.
-TITLES = tuple(kind.title for kind in (NIFTI, DICOM, NRRD, METAIMAGE))
+TITLES = tuple(form.title for form in (NIFTI, DICOM, NRRD, METAIMAGE))
 #: Endings by which a file's name says that it holds labels.
 _ENDINGS_OF_LABELS = ("_labels", "_seg", "_mask", "_dseg", "_levels")
 NOT_DICOM = (
@@ -159,12 +159,12 @@ def format_of(path: Path) -> Format | None:
 
 def format_of_content(head: bytes) -> Format | None:
     """Tell the format by the first bytes of a file (unpacked, if it was gzipped)."""
-    return next((kind for kind in FORMATS if kind.is_content and kind.is_content(head)), None)
+    return next((form for form in FORMATS if form.is_content and form.is_content(head)), None)
 
 
 def format_of_name(name: str) -> Format | None:
     """The format that a file's name speaks of."""
-    return next((kind for kind in FORMATS if find_suffix(name, kind.suffixes)), None)
+    return next((form for form in FORMATS if find_suffix(name, form.suffixes)), None)
 
 
 def find_suffix(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
@@ -228,9 +228,9 @@ def read_scan_file(path: Path, series: str | None = None) -> tuple[Volume, Sourc
     MissingExtraError
         The format needs an extra that is not installed.
     """
-    kind = _recognised(path)
-    read: Callable[..., tuple[Volume, Source | None]] = _function(kind, kind.read_scan, path)
-    return read(path, series) if kind.is_dicom else read(path)
+    form = _recognised(path)
+    read: Callable[..., tuple[Volume, Source | None]] = _function(form, form.read_scan, path)
+    return read(path, series) if form.is_dicom else read(path)
 
 
 def read_labels_file(path: Path) -> tuple[NDArray[Any], Grid]:
@@ -243,10 +243,10 @@ def read_labels_file(path: Path) -> tuple[NDArray[Any], Grid]:
     MissingExtraError
         The format needs an extra that is not installed.
     """
-    kind = _recognised(path)
-    if not kind.read_labels:
-        raise InputError(f"{path}: expected a label file; found a {kind.title}; unpack it first")
-    read: Callable[[Path], tuple[NDArray[Any], Grid]] = _function(kind, kind.read_labels, path)
+    form = _recognised(path)
+    if not form.read_labels:
+        raise InputError(f"{path}: expected a label file; found a {form.title}; unpack it first")
+    read: Callable[[Path], tuple[NDArray[Any], Grid]] = _function(form, form.read_labels, path)
     return read(path)
 
 
@@ -269,9 +269,9 @@ def write_labels_file(labels: LabelMap, path: Path, source: Source | None = None
     MissingExtraError
         The format needs an extra that is not installed.
     """
-    kind = output_format(path)
-    write: Callable[..., None] = _function(kind, kind.write_labels, path)
-    if kind.is_dicom:
+    form = output_format(path)
+    write: Callable[..., None] = _function(form, form.write_labels, path)
+    if form.is_dicom:
         write(labels, path, source, seg_type)
     else:
         write(labels, path, source)
@@ -290,7 +290,7 @@ def output_format(path: Path) -> Format:
     >>> output_format(Path("levels.seg.nrrd")).title, output_format(Path("levels.NII.GZ")).title
     ("3D Slicer's segmentation", 'NIfTI')
     """
-    found = next((kind for kind in FORMATS if find_suffix(path.name, kind.outputs)), None)
+    found = next((form for form in FORMATS if find_suffix(path.name, form.outputs)), None)
     if found is None:
         raise OutputError(f"{path}: expected an output name that ends in {', '.join(OUTPUT_SUFFIXES)}")
     return found
@@ -323,8 +323,8 @@ def check_output(path: Path, scan: Path, *others: Path | None, series: str | Non
     return check(scan, series)
 
 
-def _function(kind: Format, name: str, path: Path) -> Callable[..., Any]:
-    with extra(kind.extra, str(path)):
+def _function(form: Format, name: str, path: Path) -> Callable[..., Any]:
+    with extra(form.extra, str(path)):
         function: Callable[..., Any] = resolve_name(name)
     return function
 

@@ -29,19 +29,19 @@ PLAIN = tuple(suffix for suffix in OUTPUT_SUFFIXES if not output_format(Path(suf
 
 
 def test_every_function_that_the_table_names_is_there():
-    named = [name for kind in FORMATS for name in (kind.read_scan, kind.read_labels, kind.write_labels, kind.check_scan) if name]
+    named = [name for form in FORMATS for name in (form.read_scan, form.read_labels, form.write_labels, form.check_scan) if name]
     assert len(named) > len(FORMATS)
     assert all(callable(resolve_name(name)) for name in named)
 
 
 def test_a_suffix_belongs_to_one_format_and_is_found_whole():
-    suffixes = [suffix for kind in FORMATS for suffix in kind.suffixes]
+    suffixes = [suffix for form in FORMATS for suffix in form.suffixes]
     assert len(set(suffixes)) == len(suffixes)
     assert all(find_suffix(f"t2{suffix}") == suffix for suffix in suffixes)
 
 
 def test_a_format_that_is_asked_for_by_suffix_can_be_written():
-    assert all(kind.write_labels and set(kind.outputs) <= set(kind.suffixes) for kind in FORMATS if kind.outputs)
+    assert all(form.write_labels and set(form.outputs) <= set(form.suffixes) for form in FORMATS if form.outputs)
 
 
 @pytest.mark.parametrize("axcodes", blocks.ORIENTATIONS)
