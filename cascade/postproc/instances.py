@@ -19,7 +19,6 @@ from cascade.volume import FloatArray, Grid
 Voxel = tuple[int, int, int]
 
 
-
 @dataclass(frozen=True)
 class Instance:
     """One vertebral body, disc or sacrum.
