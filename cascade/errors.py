@@ -55,6 +55,14 @@ class WorkersError(CascadeError):
     """The processes or machines that scans were given to cannot be used, or are lost."""
 
 
+class ReviewConflictError(CascadeError):
+    """A scan was changed by somebody else since the one who changes it now has seen it."""
+
+
+class NotAtHandError(CascadeError):
+    """The networks' answer to a scan is needed and is not there yet; ask again when it is."""
+
+
 class MissingExtraError(CascadeError):
     """An optional dependency is needed; the message names the extra that brings it."""
 

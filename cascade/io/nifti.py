@@ -151,6 +151,14 @@ def write_volume(volume: Volume, path: Path) -> None:
     write_image_file(_on_grid(volume.data, volume.grid, None), path)
 
 
+def nifti_bytes(data: NDArray[Any], grid: Grid, shown: tuple[float, float]) -> bytes:
+    """A NIfTI-1 file in memory, not packed, as viewers take it; `shown` are the values to show as black and white."""
+    image = _on_grid(data, grid, None)
+    image.header["cal_min"], image.header["cal_max"] = shown
+    packed: bytes = image.to_bytes()
+    return packed
+
+
 def write_image_file(image: Nifti1Image, path: Path) -> None:
     """Write `image` to a temporary file beside `path`, then rename it, so that no half file is ever seen."""
     suffix = find_suffix(path.name, NIFTI.outputs)

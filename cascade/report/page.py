@@ -6,6 +6,7 @@ import dataclasses
 import html
 import importlib.resources
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -188,7 +189,7 @@ def _summary(result: Result) -> str:
     lordosis = next((row for row in result.measurements if row.kind == "lordosis"), None)
     facts = [
         ("Vertebrae", _span(result), f"{len(bodies)} named"),
-        ("Naming confidence", f"{result.numbering.confidence:.0%}", "probability of these names"),
+        ("Naming confidence", _percent(result.numbering.confidence), "probability of these names"),
         (
             "Lordosis",
             f"{lordosis.segment_deg:.0f}°" if lordosis and lordosis.segment_deg is not None else "n/a",
@@ -289,8 +290,13 @@ def _cell(value: float | None, decimals: int, signal_of: Measurement | None) -> 
     return f"<td>{number}{reference}</td>"
 
 
+def _percent(share: float) -> str:
+    """A probability, or that it is not known: labels alone do not tell it."""
+    return "n/a" if math.isnan(share) else f"{share:.0%}"
+
+
 def _bar(confidence: float | None) -> str:
-    if confidence is None:
+    if confidence is None or math.isnan(confidence):
         return '<td class="na">n/a</td>'
     low = ' class="low"' if confidence < _LOW else ""
     return f"<td{low}><meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={confidence:.3f}></meter> {confidence:.0%}</td>"
@@ -316,8 +322,8 @@ def _times(numbers: Iterable[float]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(f"{number:g}" for number in numbers)
 
 
-def _thumbnail(result: Result) -> str:
-    """The coloured cut around what was found."""
+def thumbnail_of(result: Result, size: tuple[int, int] = _THUMBNAIL) -> Image.Image:
+    """The coloured cut along the column around what was found, at most so many pixels wide and high."""
     picture = draw(result.scan, result.labels, result.spine.centreline_mm)
     _, numbers = curved_sagittal(result.scan, result.labels, result.spine.centreline_mm)
     rows, columns = np.nonzero(numbers) if numbers.any() else np.indices(numbers.shape).reshape(2, -1)
@@ -326,15 +332,15 @@ def _thumbnail(result: Result) -> str:
     left, right = max(columns.min() - margin, 0), min(columns.max() + margin, numbers.shape[1])
     plain = numbers.shape[1]
     coloured = picture.crop((plain + left, top, plain + right, bottom))
-    coloured.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
-    return data_uri(coloured)
+    coloured.thumbnail(size, Image.Resampling.LANCZOS)
+    return coloured
 
 
 def _card_of(result: Result, title: str) -> _Card:
     weakest = min(result.levels, key=lambda level: level.confidence, default=None)
     return _Card(
         title,
-        _thumbnail(result),
+        data_uri(thumbnail_of(result)),
         weakest.confidence if weakest else 0.0,
         display_name(weakest.name) if weakest else "none",
         [notice.code for notice in result.warnings],
