@@ -43,14 +43,15 @@ def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:
         if name == CANAL:
             continue
         tight = boxes[value - 1]
-        box = _grown(tight, labels.grid.shape)
+        box = grown(tight, labels.grid.shape)
         mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
         border: Cut = "end" if name in cut else _border(tight, labels.grid)
         found.append(Structure(name, mask, grid, box, grid.to_world(np.argwhere(mask).mean(axis=0)), border))
     return sorted(found, key=lambda structure: rank(structure.name))
 
 
-def _grown(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+def grown(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    """A box with one voxel more on every side, as far as the field of view goes."""
     x, y, z = (slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, shape, strict=True))
     return x, y, z
 

@@ -186,7 +186,7 @@ def _span(result: Result) -> str:
 
 def _summary(result: Result) -> str:
     bodies = _bodies(result)
-    lordosis = next((row for row in result.measurements if row.kind == "lordosis"), None)
+    lordosis = next((row for row in reversed(result.measurements) if row.kind == "lordosis"), None)
     facts = [
         ("Vertebrae", _span(result), f"{len(bodies)} named"),
         ("Naming confidence", _percent(result.numbering.confidence), "probability of these names"),
