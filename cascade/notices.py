@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
 from types import MappingProxyType
 from typing import Literal
 
@@ -83,3 +84,25 @@ class Notice:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise ValueError(f"expected a code of {__name__}.CODES; found {self.code!r}")
+
+
+def rounded_down(probability: float, decimals: int = 2) -> str:
+    """A probability for people, rounded down: only what is certain reads as 1.
+
+    Examples
+    --------
+    >>> rounded_down(0.9982), rounded_down(0.29), rounded_down(1.0)
+    ('0.99', '0.29', '1.00')
+    """
+    return str(Decimal(str(float(probability))).quantize(Decimal(10) ** -decimals, ROUND_DOWN))
+
+
+def percent(probability: float, decimals: int = 0) -> str:
+    """The same in per cent.
+
+    Examples
+    --------
+    >>> percent(0.9982), percent(0.9982, 1), percent(0.999999), percent(1.0)
+    ('99%', '99.8%', '99%', '100%')
+    """
+    return f"{Decimal(rounded_down(probability, decimals + 2)) * 100:.{decimals}f}%"

@@ -25,7 +25,7 @@ from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
 from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
 from cascade.networks.preprocess import finite
 from cascade.networks.spec import STAGE_NAMES
-from cascade.notices import Notice
+from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.naming import Numbering
@@ -343,13 +343,15 @@ def _levels(labels: LabelMap, found: Identified) -> Iterator[Level]:
         voxels = np.argwhere(labels.data[box] == labels.scheme[name]) + [s.start for s in box]
         x, y, z = labels.grid.to_world(voxels.mean(axis=0))
         volume_ml = len(voxels) * labels.grid.voxel_mm3 / 1000
-        confidence = round(instance.confidence * found.naming.confidence, 4)
+        confidence = float(rounded_down(instance.confidence * found.naming.confidence, 4))
         yield Level(name, (float(x), float(y), float(z)), volume_ml, instance.touches_border, confidence)
 
 
 def _spine_notices(spine: Spine) -> Iterator[Notice]:
     if spine.confidence < LOW_CONFIDENCE:
-        yield Notice("stage1-low-confidence", None, f"the column was located with a mean probability of only {spine.confidence:.2f}")
+        yield Notice(
+            "stage1-low-confidence", None, f"the column was located with a mean probability of only {rounded_down(spine.confidence)}"
+        )
 
 
 def _lost(found: Identified, scheme: LabelScheme) -> Iterator[Notice]:

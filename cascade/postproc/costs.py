@@ -92,8 +92,9 @@ class ShapeCosts:
 def end_cost(last: int, chain: Chain, index: int, room_below_mm: float, costs: CostParameters) -> float:
     """How well the place of the last body (0 = lowest presacral, -1 = S1) goes with what is seen below it."""
     if _adjoins_sacrum(chain, index, costs):
-        is_surprising = (last == S1) != _has_small_disc_below(chain, index, costs.small_disc)
-        return costs.not_last_above_sacrum if last > 0 else costs.surprising_disc * is_surprising
+        whole = _wholeness_of_disc_below(chain, index, costs)
+        above_sacrum = costs.disc_below_s1 * whole if last == S1 else costs.remnant_below_l5 * (1 - whole)
+        return costs.not_last_above_sacrum if last > 0 else above_sacrum
     if room_below_mm > costs.view_of_one_more_mm:
         return 0.0 if last <= 0 else costs.not_last_with_room
     return 0.0 if last <= 0 else costs.not_l5_by_default
@@ -108,7 +109,8 @@ def sacral_cost(chain: Chain, names: Sequence[str | None], stop: int, costs: Cos
             limit = costs.sacral_limit_at_border if link.body and link.body.touches_border else costs.sacral_limit
             cost += min(costs.sacral * max(0.0, beyond), limit)
         elif link.body and chain.sacrum and (name == SACRUM or i >= stop):
-            cost += costs.not_sacral * min(1.0, max(0.0, 1 - 2 * beyond)) * (2 if _is_between_discs(chain, i) else 1)
+            vertebral = _wholeness_of_disc_below(chain, i, costs) if _is_between_discs(chain, i) else 0.0
+            cost += costs.not_sacral * min(1.0, max(0.0, 1 - 2 * beyond)) * (1 + vertebral)
     return cost
 
 
@@ -118,11 +120,12 @@ def _is_between_discs(chain: Chain, index: int) -> bool:
     return above is not None and chain.links[index].disc is not None
 
 
-def _has_small_disc_below(chain: Chain, index: int, small: float) -> bool:
-    """Whether the disc below the body of this link is missing or tiny beside those above, as the remnant of S1/S2 is."""
+def _wholeness_of_disc_below(chain: Chain, index: int, costs: CostParameters) -> float:
+    """From 0, none or one as small beside those above as the remnant of S1/S2, to 1, one like them, or none to compare with."""
     above = [link.disc.volume_mm3 for link in chain.links[:index] if link.disc is not None]
     disc = chain.links[index].disc
-    return bool(above) and (disc.volume_mm3 if disc else 0.0) < small * float(np.median(above))
+    share = (disc.volume_mm3 if disc else 0.0) / float(np.median(above)) if above else np.inf
+    return float(np.interp(share, (costs.remnant_disc, costs.whole_disc), (0.0, 1.0)))
 
 
 def _adjoins_sacrum(chain: Chain, index: int, costs: CostParameters) -> bool:

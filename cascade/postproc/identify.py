@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
-from cascade.notices import Notice
+from cascade.notices import Notice, rounded_down
 from cascade.postproc.chain import Chain, build_chain
+from cascade.postproc.costs import lumbar_count
 from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import CostParameters, MeasuringParameters, NamingParameters
@@ -259,13 +260,24 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> 
 def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float, costs: CostParameters) -> Iterator[Notice]:
     if SACRUM not in structures and room_below_mm < costs.view_of_one_more_mm:
         yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
-    other = ", ".join(name or "?" for name in naming.second_best)
     if naming.confidence < costs.uncertain_below:
-        text = f"the levels have a probability of {naming.confidence:.2f}; the next best from the top down: {other}"
-        yield Notice("numbering-uncertain", None, text)
+        text = f"the levels have a probability of {rounded_down(naming.confidence, 3)}, given the number of lumbar vertebrae; "
+        yield Notice("numbering-uncertain", None, text + _next_best(naming))
     if "L6" in naming.names:
         yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named")
     if naming.variant.startswith("four-lumbar") and "L4" in naming.names:
         yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named")
-    if naming.possible or naming.variant in ("thirteen-thoracic", "eleven-thoracic") or SACRUM in naming.names:
-        yield Notice("possible-lstv", None, f"a transitional vertebra is possible; the next best from the top down: {other}")
+    if naming.possible:
+        count = {4: "four", 6: "six"}.get(lumbar_count(naming.possible), "five")
+        text = f"a transitional vertebra is possible; with {count} lumbar vertebrae the names from the top down would be: "
+        yield Notice("possible-lstv", None, text + _row(naming.possible_names))
+    elif naming.variant.endswith("-thoracic") or SACRUM in naming.names:
+        yield Notice("possible-lstv", None, f"a transitional vertebra is possible; {_next_best(naming)}")
+
+
+def _next_best(naming: Naming) -> str:
+    return f"the next best from the top down: {_row(naming.second_best)}"
+
+
+def _row(names: Sequence[str | None]) -> str:
+    return ", ".join(name or "?" for name in names)

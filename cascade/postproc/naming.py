@@ -66,15 +66,19 @@ class Naming:
         ``"usual"``, ``"six-lumbar"``, ``"four-lumbar"``, ``"thirteen-thoracic"``, ``"eleven-thoracic"`` or ``"s1-as-body"``, or
         one of the lumbar counts and the last, ``"six-lumbar-s1-as-body"``, ``"four-lumbar-s1-as-body"``.
     confidence : float
-        Posterior probability of the sequence among all of as many lumbar vertebrae.
+        Posterior probability of these names among all numberings with as many lumbar vertebrae: five, or as many as the user
+        says. Among those of every count where another count is overwhelming.
     second_best : tuple of (str or None)
-        The next sequence that names a body differently, or the one of `possible`; empty if there is none.
+        The next of the same numberings that names a body differently; empty if there is none.
     margin : float
-        Its cost above the best, in nats; 0 if only the convention speaks against it.
+        Its cost above the best, in nats; infinite if there is none.
     sequence : tuple of (str or None)
         The names with those of the bodies that were not found.
     possible : str
-        A variant with another lumbar count that the shape of the spine would fit nearly as well or better, or ``""``.
+        A variant with another lumbar count that the shape of the spine would fit nearly as well or better, or ``""``. By
+        convention it takes nothing from `confidence`.
+    possible_names : tuple of (str or None)
+        The names in that variant.
     """
 
     names: tuple[str | None, ...]
@@ -84,6 +88,7 @@ class Naming:
     margin: float
     sequence: tuple[str | None, ...] = ()
     possible: str = ""
+    possible_names: tuple[str | None, ...] = ()
 
 
 def name_chain(
@@ -170,29 +175,29 @@ def _agrees(names: Sequence[str | None], window: Sequence[str], numbering: Numbe
 
 
 def _choose(weighed: Sequence[_Weighed], chain: Chain, numbering: Numbering, costs: CostParameters) -> Naming:
-    """The best sequence, its probability, and the best one that gives some body another name.
+    """The best sequence, and its probability and margin among the numberings that compete with it.
 
     What has another lumbar count than five stands back behind the convention unless it is asked for or overwhelming.
     """
     found = [link.body is not None for link in chain.links]
-    usual = [item for item in weighed if lumbar_count(item[1]) == 5 or numbering.count is not None] or weighed
-    other = next((item for item in weighed if item not in usual), None)
-    if other is not None and other[0] + costs.overwhelming < usual[0][0]:
-        usual, other = weighed, None
-    cost, variant, best = usual[0]
-    posterior = np.exp([cost - item[0] for item in usual])
-    rivals = [i for i, item in enumerate(usual) if _differ(best, item[2])]
-    second = usual[rivals[0]] if rivals else None
+    competing = [item for item in weighed if lumbar_count(item[1]) == 5 or numbering.count is not None] or weighed
+    other = next((item for item in weighed if item not in competing), None)
+    if other is not None and other[0] + costs.overwhelming < competing[0][0]:
+        competing, other = weighed, None
+    cost, variant, best = competing[0]
+    posterior = np.exp([cost - item[0] for item in competing])
+    rivals = [i for i, item in enumerate(competing) if _differ(best, item[2])]
+    second = competing[rivals[0]] if rivals else None
     possible = other if other is not None and other[0] < cost + costs.possible and _differ(best, other[2]) else None
-    second = possible or second
     return Naming(
         _only_found(best, found),
         variant,
         float(1 - posterior[rivals].sum() / posterior.sum()),
         _only_found(second[2], found) if second else (),
-        max(0.0, float(second[0] - cost)) if second else float("inf"),
+        float(second[0] - cost) if second else float("inf"),
         tuple(best),
         possible[1] if possible else "",
+        _only_found(possible[2], found) if possible else (),
     )
 
 

@@ -22,6 +22,7 @@ from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.labels import BODIES
 from cascade.measure import Measurement
+from cascade.notices import percent
 from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw
 from cascade.report.views import View, curved_view, data_uri, slice_views
 from cascade.terminology import colour_of
@@ -189,7 +190,7 @@ def _summary(result: Result) -> str:
     lordosis = next((row for row in reversed(result.measurements) if row.kind == "lordosis"), None)
     facts = [
         ("Vertebrae", _span(result), f"{len(bodies)} named"),
-        ("Naming confidence", _percent(result.numbering.confidence), "probability of these names"),
+        ("Naming confidence", _percent(result.numbering.confidence, 1), "probability of these names, given the number of lumbar vertebrae"),
         (
             "Lordosis",
             f"{lordosis.segment_deg:.0f}°" if lordosis and lordosis.segment_deg is not None else "n/a",
@@ -290,16 +291,16 @@ def _cell(value: float | None, decimals: int, signal_of: Measurement | None) -> 
     return f"<td>{number}{reference}</td>"
 
 
-def _percent(share: float) -> str:
+def _percent(share: float, decimals: int = 0) -> str:
     """A probability, or that it is not known: labels alone do not tell it."""
-    return "n/a" if math.isnan(share) else f"{share:.0%}"
+    return "n/a" if math.isnan(share) else percent(share, decimals)
 
 
 def _bar(confidence: float | None) -> str:
     if confidence is None or math.isnan(confidence):
         return '<td class="na">n/a</td>'
     low = ' class="low"' if confidence < _LOW else ""
-    return f"<td{low}><meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={confidence:.3f}></meter> {confidence:.0%}</td>"
+    return f"<td{low}><meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={confidence:.3f}></meter> {percent(confidence)}</td>"
 
 
 def _provenance(result: Result) -> str:
@@ -355,6 +356,6 @@ def _card(card: _Card, href: str) -> str:
     return (
         f'<li data-flagged="{int(bool(card.codes))}"><a href="{html.escape(href)}"><img src="{card.thumbnail}" alt=""><h2>{title}</h2></a>'
         f'<p class="confidence{low}">'
-        f"<meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={card.confidence:.3f}></meter> {card.confidence:.0%} "
+        f"<meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={card.confidence:.3f}></meter> {percent(card.confidence)} "
         f'<small class="least">least sure: {card.weakest}</small></p><p><small>{card.found}</small></p><p>{flags}</p></li>'
     )

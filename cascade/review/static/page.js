@@ -456,7 +456,7 @@ function drawNumbering() {
   if (!scan) return;
   const { confidence, second_best: second } = scan.numbering;
   find("numbering-text").textContent = confidence === null ? "How sure the names are is not known from labels alone."
-    : `The names have a probability of ${percent(confidence)}.` + (second.length ? ` Next best from the top: ${second.join(" ")}.` : "");
+    : `The names have a probability of ${percent(confidence)}, given the number of lumbar vertebrae.` + (second.length ? ` Next best from the top: ${second.join(" ")}.` : "");
   for (const end of ["lowest", "highest", "count"]) find(end).value = scan.said[end] === null ? "" : String(scan.said[end]);
 }
 
