@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
-from cascade.cohorts.run import Task, jobs_for, run_cohort, save_labels
+from cascade.cohorts.find import jobs_for
+from cascade.cohorts.job import MANIFEST
+from cascade.cohorts.keep import Keep
+from cascade.cohorts.manifest import Outcome
+from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import Workers, core_count
 from cascade.errors import InputError, NumberingError
 from cascade.io.formats import Source, read_scan_file
@@ -191,12 +194,10 @@ class Segmenter:
             The executor cannot be used any more.
         """
         jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
-        task = Task(self, save_labels if output else None, scheme, numbering)
+        task = Task(self, Keep() if output else None, scheme, numbering)
         workers = Workers(executor, lambda: 2 * core_count()) if isinstance(executor, Executor) else executor
-        with contextlib.ExitStack() as stack:
-            manifest = stack.enter_context(Manifest(Path(output) / MANIFEST, task.made_with())) if output else None
-            for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=resume):
-                yield job.image, outcome
+        for job, outcome in run_cohort(jobs, task, workers, manifest=Path(output) / MANIFEST if output else None, resume=resume):
+            yield job.image, outcome
 
     @property
     def checkpoint_sha256(self) -> dict[str, str]:

@@ -187,8 +187,8 @@ def test_segmenting_imports_neither_monai_nor_what_takes_long_and_is_not_needed(
     slow = "monai ignite matplotlib pandas skimage scipy.signal scipy.stats scipy.optimize torch._dynamo"
     code = f"""
 import sys
-from cascade.cli.segment import _load, _parser
-_load(_parser().parse_args(["scan.nii.gz", "-o", "labels.nii.gz", "--device", "cpu", "--threads", "1"]))
+from cascade.cli.options import SegmentOptions
+SegmentOptions.parse(["scan.nii.gz", "-o", "labels.nii.gz", "--device", "cpu", "--threads", "1"]).loading.load()
 print("torch" in sys.modules, [m for m in "{slow}".split() if m in sys.modules])
 """
     assert fresh(code).strip() == "True []"

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from cascade._version import __version__
 from cascade.cli import console
-from cascade.cli.jobs import is_file_name, list_jobs
+from cascade.cli.loading import Loading
+from cascade.cohorts.find import Request, find_jobs, is_file_name
 from cascade.errors import InputError, OutputError
 from cascade.io.extras import extra
 from cascade.io.formats import OUTPUT_SUFFIXES
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from cascade.pipeline import Segmenter
     from cascade.review.items import Item
 
 _EXAMPLES = """\
@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--series", metavar="NUMBER", help="DICOM series number or UID (default: the only series, or the sagittal T2)")
     parser.add_argument("--scheme", choices=tuple(SCHEMES), default="cascade", help="numbers of the labels (default: cascade)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where the networks run (default: auto)")
-    parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores)")
-    parser.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own instead of the packaged ones")
+    Loading.add_options(parser)
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser
 
@@ -78,7 +76,7 @@ def _review(options: argparse.Namespace) -> int:
     items = dropped_items(folder, _items(options, folder))
     if not items:
         return console.FAILED
-    desk = Desk(items, folder, lambda: _load(options), who=options.who or _login())
+    desk = Desk(items, folder, Loading(options.device, options.threads, options.weights).load, who=options.who or _login())
     with served(desk, port=options.port) as page:
         console.say(f"cascade: {len(items)} scans; results go to {folder}; Ctrl-C ends")
         print(page.address, flush=True)
@@ -106,20 +104,11 @@ def _items(options: argparse.Namespace, folder: Path) -> list[Item]:
         raise InputError(f"{runs[0]}: expected the OUT of an earlier run alone; found other inputs beside it; review them one by one")
     if runs:
         return items_of_run(runs[0])
-    for name in ("bids", "json", "picture", "table", "report"):
-        setattr(options, name, None)
-    jobs, _ = list_jobs(options)
+    suffix = f".{options.format}" if options.format else None
+    jobs, problems = find_jobs(Request(tuple(options.inputs), folder, suffix, options.series))
+    for problem in problems:
+        console.error(problem)
     return items_of_jobs(jobs, folder, options.scheme)
-
-
-def _load(options: argparse.Namespace) -> Segmenter:
-    import torch
-
-    from cascade.pipeline import Segmenter
-
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return Segmenter.from_pretrained(options.device, options.weights)
 
 
 def _login() -> str:

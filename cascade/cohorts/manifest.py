@@ -25,7 +25,6 @@ from cascade.segmentation import Segmentation
 
 #: done; refused: the scan cannot be used, whoever tries; failed: something else went wrong, worth another try; set-aside: kills workers.
 State = Literal["done", "refused", "failed", "set-aside"]
-MANIFEST = "manifest.jsonl"
 #: Suffixes of files that belong to others with the same stem: the header in one, the voxels in the other.
 _DETACHED = tuple(suffix for form in FORMATS for suffix in form.detached)
 #: Bytes, far behind the end, whose locks mean: somebody is at work in this folder; somebody is appending.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cascade.cohorts.job import Job
-from cascade.cohorts.manifest import MANIFEST, digest_of
+from cascade.cohorts.job import MANIFEST, Job
+from cascade.cohorts.manifest import digest_of
 from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.io.formats import find_suffix, output_format

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cascade.cohorts.job import Job
-from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome, digest_of
+from cascade.cohorts.job import MANIFEST, Job
+from cascade.cohorts.manifest import Manifest, Outcome, digest_of
 from cascade.errors import OutputError
 from cascade.notices import Notice
 

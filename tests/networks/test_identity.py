@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from cascade.cohorts.job import Job
-from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome, digest_of
+from cascade.cohorts.job import MANIFEST, Job
+from cascade.cohorts.manifest import Manifest, Outcome, digest_of
 from cascade.cohorts.run import Task
 from cascade.errors import CheckpointError
 from cascade.networks.checkpoint import build_network, load_checkpoint, packaged_weights, save_checkpoint
