@@ -150,7 +150,9 @@ class CostParameters(_Numbers):
         "counted on 80 scans and 97 single slices of train patients: one disc below L5 is so small; -log(1/177) = 5.2",
     )
     disc_below_s1: float = _nats(3.0, "a whole disc below S1; less the smaller it is, none below `remnant_disc`", _HAND)
-    remnant_disc: float = _ratio(0.2, "of the median disc above: what is smaller is a remnant, or nearly gone", "on the same: one L5/S1 disc of 177")
+    remnant_disc: float = _ratio(
+        0.2, "of the median disc above: what is smaller is a remnant, or nearly gone", "on the same: one L5/S1 disc of 177"
+    )
     whole_disc: float = _ratio(0.4, "what is larger is a whole disc", "on the same: all others have 0.45 and more")
     sacral: float = _nats(
         20.0, "for each `half_sacral` beyond half of one that a presacral body has", "all 96 scans, three networks; by hand"
