@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cascade.cohorts.manifest import MANIFEST
+from cascade.cohorts.job import MANIFEST
 from cascade.io.cases import list_cases
 from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec, render

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from cascade import Segmenter
 from cascade.errors import CascadeError
+from cascade.evaluation.page import write_page
 from cascade.evaluation.pairs import Pair
-from cascade.evaluation.report import write_report
 from cascade.evaluation.results import write_table
 from cascade.evaluation.summary import evaluate_all, write_summary
 from cascade.io.cases import Case, read_cases
@@ -83,7 +83,7 @@ def main() -> None:
         )
     write_table(evaluation.results, options.out / "results.csv")
     write_summary(evaluation, options.out / "summary.json")
-    write_report(evaluation, options.out / "report.html")
+    write_page(evaluation, options.out / "report.html")
 
 
 def dealt(cases: Sequence[Case], folds: int) -> list[list[Case]]:

@@ -35,8 +35,32 @@ class CheckpointError(CascadeError):
     """A weight file or its StageSpec is missing, truncated, altered or not understood."""
 
 
+class TrainingError(CascadeError):
+    """Training cannot go on: the loss is no longer a number, or the state does not fit the recipe."""
+
+
+class ExportError(CascadeError):
+    """An exported network does not compute what the network computes."""
+
+
+class RefusedError(InputError):
+    """A case of a data set cannot be used; `code` says why in one word."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class WorkersError(CascadeError):
     """The processes or machines that scans were given to cannot be used, or are lost."""
+
+
+class ReviewConflictError(CascadeError):
+    """A scan was changed by somebody else since the one who changes it now has seen it."""
+
+
+class NotAtHandError(CascadeError):
+    """The networks' answer to a scan is needed and is not there yet; ask again when it is."""
 
 
 class MissingExtraError(CascadeError):

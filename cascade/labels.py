@@ -10,15 +10,33 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final, Literal
 
 from cascade.errors import SchemeError
 
 #: Every vertebral body that can be named, cranial to caudal.
 BODIES = (*(f"T{n}" for n in range(1, 14)), *(f"L{n}" for n in range(1, 7)))
-SACRUM = "sacrum"
-CANAL = "canal"
+#: The kinds of structures. Of two of them there is only one in a spine, which has the same name.
+BODY: Final = "body"
+DISC: Final = "disc"
+SACRUM: Final = "sacrum"
+CANAL: Final = "canal"
+Kind = Literal["body", "disc", "sacrum", "canal"]
+#: Those that make the chain of levels.
+KINDS: tuple[Kind, ...] = (BODY, DISC, SACRUM)
 #: Added to the id of a vertebra that the field of view cuts, in a scheme that counts from below (SPIDER).
 PARTLY = 100
+
+
+def kind_of(structure: str) -> Kind:
+    """Tell what kind a structure is.
+
+    >>> kind_of("L4"), kind_of("L4-L5"), kind_of("sacrum"), kind_of("canal")
+    ('body', 'disc', 'sacrum', 'canal')
+    """
+    if is_disc(structure):
+        return DISC
+    return SACRUM if structure == SACRUM else CANAL if structure == CANAL else BODY
 
 
 def is_disc(structure: str) -> bool:
@@ -241,6 +259,15 @@ def rank(structure: str) -> float:
     if structure not in BODIES:
         raise SchemeError(f"{structure!r} has no place in the chain of vertebrae and discs")
     return float(BODIES.index(structure))
+
+
+def in_order(structures: Iterable[str]) -> list[str]:
+    """The structures of the chain, from head to foot; the canal is left out.
+
+    >>> in_order(["canal", "L1", "T12-L1", "T12"])
+    ['T12', 'T12-L1', 'L1']
+    """
+    return sorted((name for name in structures if name != CANAL), key=rank)
 
 
 def skipped(structures: Iterable[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cascade.errors import InputError
-from cascade.labels import CANAL, SACRUM, is_disc, rank, skipped
+from cascade.labels import BODY, CANAL, SACRUM, in_order, is_disc, kind_of, rank, skipped
 from cascade.volume import FloatArray, Grid, LabelMap, resample_array
 
 #: Radius around the line through the structures that holds bodies and discs, with room to spare; it widens by
@@ -57,7 +57,7 @@ class SpineRegions:
     @property
     def has_bodies(self) -> bool:
         """Whether vertebral bodies are labelled."""
-        return any(not is_disc(name) and name != SACRUM for name in self.structures)
+        return any(kind_of(name) == BODY for name in self.structures)
 
     @property
     def has_discs(self) -> bool:
@@ -83,7 +83,7 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
     InputError
         Fewer than two structures are labelled.
     """
-    structures = sorted((name for name in labels.structures if name != CANAL), key=rank)
+    structures = in_order(labels.structures)
     if len(structures) < 2:
         raise InputError(f"expected at least two labelled vertebrae or discs, found {structures or 'none'}")
     voxels_mm = [labels.grid.to_world(np.argwhere(labels[name])) for name in structures]

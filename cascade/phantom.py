@@ -7,6 +7,7 @@ patient, and accuracy on it says nothing about accuracy on patients.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ _DISC_HALF_HEIGHT_MM = {"T9": 2.2, "T10": 2.4, "T11": 2.7, "T12": 3.2, "L1": 3.8
 #: T2-like brightness, 0 (air, cortical bone) to 1 (cerebrospinal fluid).
 _AIR, _FAT, _MUSCLE, _MARROW, _CORTEX, _NUCLEUS, _ANNULUS, _CSF, _CORD = 0.01, 0.75, 0.16, 0.38, 0.05, 0.65, 0.10, 1.0, 0.45
 _SLAB_MM = 1.0
+#: A narrow place of the canal fades over this length along the body's axis.
+_STENOSIS_MM = 8.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class PhantomSpec:
     collapsed_disc, fused_disc : str or None
         Vertebra whose lower disc is 1 mm high, or is bone.
     seed : int
+    slip : (str, float) tuple or None
+        Body that slipped, with all above it, and by how many mm to the front, in the middle plane of the disc below it.
+    cobb_deg : float
+        Sideways bend between the upper end plate of L1 and the lower one of L4.
+    canal_ap_mm : float
+        Canal from front to rear, cut horizontally.
+    stenosis : (str, float) tuple or None
+        Vertebra at whose lower disc the canal is narrow, and how many mm it has there.
+    collapse : (str, float, float) tuple or None
+        Body whose upper end plate sank, and by which share of its height at its front and at its rear wall.
     """
 
     shape: tuple[int, int, int] = (17, 270, 330)
@@ -73,6 +86,11 @@ class PhantomSpec:
     collapsed_disc: str | None = None
     fused_disc: str | None = None
     seed: int = 0
+    slip: tuple[str, float] | None = None
+    cobb_deg: float = 0.0
+    canal_ap_mm: float = 15.0
+    stenosis: tuple[str, float] | None = None
+    collapse: tuple[str, float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.lumbar not in (4, 5, 6) or not 0 <= self.thoracic <= 4:
@@ -100,6 +118,8 @@ class Solid:
         Half its size along these axes.
     taper : float
         By which share of it the front-back size at the upper end is larger, and at the lower end smaller.
+    sunk : (2,) tuple of float
+        By which share of the height the upper end plate lies lower at the front and at the rear wall.
     """
 
     name: str
@@ -107,6 +127,7 @@ class Solid:
     axes: FloatArray
     half_mm: tuple[float, float, float]
     taper: float = 0.0
+    sunk: tuple[float, float] = (0.0, 0.0)
 
     def inside(self, points_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Distance from the axis (1 at the rim) and height (-1 to 1 between the end plates) of (..., 3) points."""
@@ -116,7 +137,15 @@ class Solid:
         across = np.abs(local[..., 0] / self.half_mm[0])
         along = np.abs(local[..., 1] / (self.half_mm[1] * (1 + self.taper * height)))
         radius = (across**2.5 + along**2.5) ** 0.4 / waist
-        return radius, height
+        return radius, self._above(local, height)
+
+    def _above(self, local: FloatArray, height: FloatArray) -> FloatArray:
+        """Height, beyond 1 where the upper end plate has sunk below it."""
+        if self.sunk == (0.0, 0.0):
+            return height
+        front = np.clip(local[..., 1] / self.half_mm[1], -1, 1) / 2 + 0.5
+        top = 1 - 2 * (self.sunk[1] + (self.sunk[0] - self.sunk[1]) * front)
+        return np.asarray(np.where(height > top, 2.0, height))
 
 
 def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
@@ -133,19 +162,18 @@ def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
     slabs = max(1, round(spec.spacing_mm[0] / _SLAB_MM))
     fine = grid.with_spacing((spec.spacing_mm[0] / slabs, *spec.spacing_mm[1:]))
     parts = list(solids(spec))
-    picture = _surroundings(fine, parts, rng)
+    picture = _surroundings(fine, spec, parts, rng)
     for solid in parts:
         _draw(solid, fine, picture, rng)
     slices = picture.reshape(grid.shape[0], slabs, *fine.shape[1:]).mean(axis=1)
     noisy = np.hypot(slices + rng.normal(0, spec.noise, slices.shape), rng.normal(0, spec.noise, slices.shape))
-    return Volume((noisy * 800).astype(np.float32), grid), _labels(grid, parts)
+    return Volume((noisy * 800).astype(np.float32), grid), _labels(grid, spec, parts)
 
 
-def _labels(grid: Grid, parts: Sequence[Solid]) -> LabelMap:
+def _labels(grid: Grid, spec: PhantomSpec, parts: Sequence[Solid]) -> LabelMap:
     """What lies at each voxel's centre: solids above the canal, each in one piece."""
-    behind, across = _from_column(_points(grid), parts)
     column = voxelise((solid for solid in parts if solid.name in VERSE), grid).data
-    labels = np.where((column == 0) & _canal(behind, across), np.uint8(VERSE[CANAL]), column)
+    labels = np.where((column == 0) & in_canal(_points(grid), spec, parts), np.uint8(VERSE[CANAL]), column)
     keep_largest_components(labels)
     return LabelMap(labels, grid, VERSE)
 
@@ -174,38 +202,51 @@ def solids(spec: PhantomSpec) -> Iterator[Solid]:
     for solid in chain:
         centre = solid.centre_mm + shift
         centre[0] += spec.scoliosis_mm * np.sin(centre[2] / 60.0)
-        yield Solid(solid.name, centre, solid.axes, solid.half_mm, solid.taper)
+        yield dataclasses.replace(solid, centre_mm=centre)
 
 
 def _chain(spec: PhantomSpec) -> Iterator[Solid]:
     position = np.zeros(3)
+    rolls = _rolls(spec)
     for name in spec.vertebrae:
         tilt, half = _LEVELS[name]
-        yield Solid(name, position + _down(tilt) * half[2], _axes(tilt), half)
-        position = position + _down(tilt) * 2 * half[2]
+        axes = _axes(tilt, rolls[name])
+        yield Solid(name, position - axes[2] * half[2], axes, half, sunk=_sunk(name, spec))
+        position = position - axes[2] * 2 * half[2]
         last = name == spec.vertebrae[-1]
         below = SACRUM if last else spec.vertebrae[spec.vertebrae.index(name) + 1]
         lower = _SACRAL_TILTS[0] if last else _LEVELS[below][0]
         thick = 0.5 if name == spec.collapsed_disc else _DISC_HALF_HEIGHT_MM[name]
         between, wide = (tilt + lower) / 2, (half[0], half[1] * 1.02, thick)
         disc = name if name == spec.fused_disc else disc_below(name, below)
-        yield Solid(disc, position + _down(between) * thick, _axes(between), wide)
-        position = position + _down(between) * 2 * thick
+        axes = _axes(between, (rolls[name] + rolls[below]) / 2)
+        slip = axes[1] * spec.slip[1] if spec.slip and spec.slip[0] == name else np.zeros(3)
+        yield Solid(disc, position - axes[2] * thick - slip / 2, axes, wide)
+        position = position - axes[2] * 2 * thick - slip
     for i, tilt in enumerate(_SACRAL_TILTS):
         half = (25.0 - 4 * i, 14.5 - 3.5 * i, 14.0 - 1.5 * i)
-        yield Solid(SACRUM if i == 0 else f"S{i + 1}", position + _down(tilt) * half[2], _axes(tilt), half, _SACRAL_TAPER)
-        position = position + _down(tilt) * (2 * half[2] + _SACRAL_GAP_MM)
+        axes = _axes(tilt)
+        yield Solid(SACRUM if i == 0 else f"S{i + 1}", position - axes[2] * half[2], axes, half, _SACRAL_TAPER)
+        position = position - axes[2] * (2 * half[2] + _SACRAL_GAP_MM)
 
 
-def _down(tilt_deg: float) -> FloatArray:
-    angle = np.deg2rad(tilt_deg)
-    return np.array([0.0, -np.sin(angle), -np.cos(angle)])
+def _sunk(name: str, spec: PhantomSpec) -> tuple[float, float]:
+    return spec.collapse[1:] if spec.collapse and spec.collapse[0] == name else (0.0, 0.0)
 
 
-def _axes(tilt_deg: float) -> FloatArray:
-    """Rows: left-right, front-back, and along the spine (upwards) of a level with this tilt."""
-    angle = np.deg2rad(tilt_deg)
-    return np.array([[1.0, 0.0, 0.0], [0.0, np.cos(angle), -np.sin(angle)], [0.0, np.sin(angle), np.cos(angle)]])
+def _rolls(spec: PhantomSpec) -> dict[str, float]:
+    """Sideways tilt of each level in degrees: steady from L1 to L4, fading beyond."""
+    shares = {"T11": 0.2, "T12": 0.35, "L1": 0.5, "L2": 1 / 6, "L3": -1 / 6, "L4": -0.5, "L5": -0.25}
+    return {name: spec.cobb_deg * shares.get(name, 0.0) for name in (*_LEVELS, SACRUM)}
+
+
+def _axes(tilt_deg: float, roll_deg: float = 0.0) -> FloatArray:
+    """Rows: left-right, front-back, and along the spine (upwards) of a level tilted to the front, then to the right."""
+    tilt, roll = np.deg2rad(tilt_deg), np.deg2rad(roll_deg)
+    upright = np.array([[1.0, 0.0, 0.0], [0.0, np.cos(tilt), -np.sin(tilt)], [0.0, np.sin(tilt), np.cos(tilt)]])
+    aside = np.array([[np.cos(roll), 0.0, np.sin(roll)], [0.0, 1.0, 0.0], [-np.sin(roll), 0.0, np.cos(roll)]])
+    axes: FloatArray = upright @ aside.T
+    return axes
 
 
 def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], rng: np.random.Generator) -> None:
@@ -237,7 +278,7 @@ def _box(solid: Solid, grid: Grid) -> tuple[slice, slice, slice]:
     return x, y, z
 
 
-def _surroundings(grid: Grid, parts: Sequence[Solid], rng: np.random.Generator) -> NDArray[np.float32]:
+def _surroundings(grid: Grid, spec: PhantomSpec, parts: Sequence[Solid], rng: np.random.Generator) -> NDArray[np.float32]:
     """Everything but the column: fat, muscle, abdomen, canal with cord, spinous processes, a great vessel."""
     points = _points(grid)
     behind, across = _from_column(points, parts)
@@ -251,7 +292,7 @@ def _surroundings(grid: Grid, parts: Sequence[Solid], rng: np.random.Generator) 
     picture = np.where(process, _MARROW * 0.9, picture)
     vessel = (behind - 26) ** 2 + (across - 8) ** 2 < 64
     picture = np.where(vessel, _CORTEX, picture)
-    canal = _canal(behind, across)
+    canal = in_canal(points, spec, parts)
     cord = ((behind + 26) / 4) ** 2 + (across / 5) ** 2 < 1
     picture = np.where(canal, np.where(cord & (z > 45), _CORD, _CSF - 0.2 * (texture > 0.8)), picture)
     return np.clip(picture, 0, None).astype(np.float32)
@@ -261,12 +302,19 @@ def _from_column(points_mm: FloatArray, parts: Sequence[Solid]) -> tuple[NDArray
     """How far each voxel lies in front of the column's centre at its height, and to the right of it, in mm."""
     x, y, z = np.moveaxis(points_mm.astype(np.float32), -1, 0)
     centres = np.array(sorted((part.centre_mm for part in parts), key=lambda centre: float(centre[2])))
-    middle_x, middle_y = (np.interp(z[0, 0], centres[:, 2], centres[:, axis]) for axis in (0, 1))
+    middle_x, middle_y = (np.interp(z, centres[:, 2], centres[:, axis]) for axis in (0, 1))
     return y - middle_y, x - middle_x
 
 
-def _canal(behind: NDArray[np.float32], across: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return np.asarray(((behind + 26) / 7.5) ** 2 + (across / 10) ** 2 < 1)
+def in_canal(points_mm: FloatArray, spec: PhantomSpec, parts: Sequence[Solid]) -> NDArray[np.bool_]:
+    """Tell which of (..., 3) points (RAS+ mm) lie in the canal, whose horizontal cuts are ellipses 26 mm behind the column's centre."""
+    behind, across = _from_column(points_mm, parts)
+    half_mm = np.full(behind.shape, spec.canal_ap_mm / 2, dtype=np.float32)
+    if spec.stenosis:
+        place = next(part.centre_mm[2] for part in parts if part.name.startswith(f"{spec.stenosis[0]}-"))
+        near = np.exp(-(((points_mm[..., 2] - place) / _STENOSIS_MM) ** 2))
+        half_mm -= (spec.canal_ap_mm - spec.stenosis[1]) / 2 * near
+    return np.asarray(((behind + 26) / half_mm) ** 2 + (across / 10) ** 2 < 1)
 
 
 def _texture(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> NDArray[np.float32]:

@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
-from cascade.cohorts.run import Task, jobs_for, run_cohort, save_labels
+from cascade.cohorts.find import jobs_for
+from cascade.cohorts.job import MANIFEST
+from cascade.cohorts.keep import Keep
+from cascade.cohorts.manifest import Outcome
+from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import Workers, core_count
 from cascade.errors import InputError, NumberingError
 from cascade.io.formats import Source, read_scan_file
@@ -25,8 +28,9 @@ from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
 from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
 from cascade.networks.preprocess import finite
 from cascade.networks.spec import STAGE_NAMES
+from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
-from cascade.postproc.identify import Evidence, Identified, Notice, identify
+from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.segmentation import Level, NumberingResult, Segmentation
@@ -190,17 +194,15 @@ class Segmenter:
             The executor cannot be used any more.
         """
         jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
-        task = Task(self, save_labels if output else None, scheme, numbering)
+        task = Task(self, Keep() if output else None, scheme, numbering)
         workers = Workers(executor, lambda: 2 * core_count()) if isinstance(executor, Executor) else executor
-        with contextlib.ExitStack() as stack:
-            manifest = stack.enter_context(Manifest(Path(output) / MANIFEST, task.made_with())) if output else None
-            for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=resume):
-                yield job.image, outcome
+        for job, outcome in run_cohort(jobs, task, workers, manifest=Path(output) / MANIFEST if output else None, resume=resume):
+            yield job.image, outcome
 
     @property
-    def weights_sha256(self) -> dict[str, str]:
-        """The sha256 of each stage's weights."""
-        return {c.spec.stage: c.spec.weights_sha256 for c in (self.stage1, self.stage2)}
+    def checkpoint_sha256(self) -> dict[str, str]:
+        """The identity of each stage's checkpoint."""
+        return {c.spec.stage: c.spec.checkpoint_sha256 for c in (self.stage1, self.stage2)}
 
     def perceive(self, image: str | os.PathLike[str] | Volume, series: str | None = None) -> Perception:
         """Run both networks on one scan; the parameters and errors are those of `segment`."""
@@ -213,7 +215,7 @@ class Segmenter:
             clock.lap("stage1_spine")
             tissues = classify(scan, spine.centreline_mm, self.stage2)
             clock.lap("stage2_levels")
-        grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming
+        grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming_parameters
         evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, naming)
         return Perception(scan, spine, evidence, notices, clock.seconds, source)
 
@@ -253,7 +255,7 @@ class Segmenter:
         grid = seen.scan.grid
         return {
             "version": __version__,
-            "weights_sha256": self.weights_sha256,
+            "checkpoint_sha256": self.checkpoint_sha256,
             "grid": {"shape": grid.shape, "spacing_mm": grid.spacing_mm, "axcodes": grid.axcodes},
             "device": self.device,
             "seconds": {**seen.seconds, **clock.seconds},
@@ -294,7 +296,7 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     else:
         name = os.fspath(image)
         scan, source = read_scan_file(Path(image), series)
-    notices = [Notice(code, None, text) for code, text in (source.notes if source else ())]
+    notices = [*source.notices] if source else []
     if min(scan.grid.shape) < MIN_VOXELS:
         raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
     extent_mm = np.multiply(scan.grid.shape, scan.grid.spacing_mm)
@@ -304,9 +306,8 @@ def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None)
     if min(scan.grid.shape) <= FEW_SLICES:
         notices.append(Notice("few-slices", None, f"only {min(scan.grid.shape)} slices; the outer parts of the spine are not in view"))
     with _naming_the_file(image):
-        scan, share = finite(scan)
-    if share:
-        notices.append(Notice("not-finite", None, f"{share:.2%} of the voxels are NaN or infinite; they are taken as background"))
+        scan, said = finite(scan)
+    notices += said
     if scan.data.min() == scan.data.max():
         raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
     return scan, source, tuple(notices)
@@ -343,13 +344,15 @@ def _levels(labels: LabelMap, found: Identified) -> Iterator[Level]:
         voxels = np.argwhere(labels.data[box] == labels.scheme[name]) + [s.start for s in box]
         x, y, z = labels.grid.to_world(voxels.mean(axis=0))
         volume_ml = len(voxels) * labels.grid.voxel_mm3 / 1000
-        confidence = round(instance.confidence * found.naming.confidence, 4)
+        confidence = float(rounded_down(instance.confidence * found.naming.confidence, 4))
         yield Level(name, (float(x), float(y), float(z)), volume_ml, instance.touches_border, confidence)
 
 
 def _spine_notices(spine: Spine) -> Iterator[Notice]:
     if spine.confidence < LOW_CONFIDENCE:
-        yield Notice("stage1-low-confidence", None, f"the column was located with a mean probability of only {spine.confidence:.2f}")
+        yield Notice(
+            "stage1-low-confidence", None, f"the column was located with a mean probability of only {rounded_down(spine.confidence)}"
+        )
 
 
 def _lost(found: Identified, scheme: LabelScheme) -> Iterator[Notice]:

@@ -8,20 +8,17 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cascade.io.cases import write_case
 from cascade.io.files import replacing
-from cascade.io.formats import Source, write_labels_file
+from cascade.io.formats import SegType, Source, write_labels_file
 from cascade.measure import Measurement, measure, save_table
-from cascade.postproc.identify import Notice
+from cascade.notices import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
-
-if TYPE_CHECKING:
-    from cascade.io.dicom_seg import SegType
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Level:
     touches_border : bool
         Cut by the upper or lower end of the field of view.
     confidence : float
-        Mean probability of its class inside it, times the probability of the numbering.
+        Mean probability of its class inside it, times the confidence of the numbering; rounded down to four decimals.
     """
 
     name: str
@@ -54,11 +51,12 @@ class NumberingResult:
     Parameters
     ----------
     confidence : float
-        Posterior probability of the numbering.
+        Posterior probability of the names among all numberings with as many lumbar vertebrae: five, unless another count is told or
+        overwhelming. Whether another count is possible is told by ``possible-lstv`` alone.
     second_best : tuple of (str or None)
-        Bodies from the top down in the next best numbering.
+        Bodies from the top down in the next best of the same numberings.
     margin : float
-        Its cost above the best, in nats.
+        Its cost above the best, in nats; infinite if there is none.
     """
 
     confidence: float

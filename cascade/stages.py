@@ -11,7 +11,7 @@ from typing import Any
 from cascade.stage1_spine import target as stage1
 from cascade.stage2_levels import target as stage2
 from cascade.training.examples import Target
-from cascade.training.shape import fit_shape_model
+from cascade.training.shape import fit_naming
 from cascade.volume import LabelMap
 
 
@@ -38,6 +38,8 @@ class TrainableStage:
 STAGES = MappingProxyType(
     {
         "stage1": TrainableStage(stage1.target, Path(stage1.__file__).with_name("recipe.json"), lambda _: {}),
-        "stage2": TrainableStage(stage2.target, Path(stage2.__file__).with_name("recipe.json"), fit_shape_model),
+        "stage2": TrainableStage(
+            stage2.target, Path(stage2.__file__).with_name("recipe.json"), lambda labels: fit_naming(labels).to_json()
+        ),
     }
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cascade.labels import BODIES, CANAL, SACRUM, is_disc, rank
+from cascade.labels import BODY, CANAL, SACRUM, is_disc, kind_of, rank
 
 
 class Code(NamedTuple):
@@ -90,16 +90,11 @@ def description_of(structure: str) -> str:
     >>> description_of("sacrum"), description_of("L4"), description_of("L4-L5")
     ('S1 vertebral body', 'L4 vertebral body', 'L4/L5 intervertebral disc')
     """
-    if structure == SACRUM:
-        return "S1 vertebral body"
-    if structure == CANAL:
-        return "Vertebral canal"
-    if structure in BODIES:
-        return f"{structure} vertebral body"
-    return f"{structure.replace('-', '/')} intervertebral disc"
+    words = {SACRUM: "S1 vertebral body", CANAL: "Vertebral canal", BODY: f"{structure} vertebral body"}
+    return words.get(kind_of(structure), f"{structure.replace('-', '/')} intervertebral disc")
 
 
 def colour_of(structure: str) -> tuple[int, int, int]:
     """The colour of a structure, red, green, blue from 0 to 255; the same in every picture."""
     palette = _DISC_COLOURS if is_disc(structure) else _BODY_COLOURS
-    return palette[int(rank(structure)) % len(palette)] if structure != "canal" else (153, 153, 153)
+    return palette[int(rank(structure)) % len(palette)] if structure != CANAL else (153, 153, 153)

@@ -34,12 +34,12 @@ class Copy:
     seconds: float = 0.0
 
     def made_with(self) -> dict[str, object]:
-        return {"version": "0", "weights_sha256": {"stage1_spine": self.weights}, "options": {"anchors": {"L5": (1.0, 2.0, 3.0)}}}
+        return {"version": "0", "checkpoint_sha256": {"stage1_spine": self.weights}, "options": {"anchors": {"L5": (1.0, 2.0, 3.0)}}}
 
     def __call__(self, job: Job) -> object:
         from cascade.cohorts.manifest import Outcome, digest_of
         from cascade.io.files import replacing
-        from cascade.postproc.identify import Notice
+        from cascade.notices import Notice
 
         text, digest = job.image.read_text(encoding="utf-8"), digest_of(job.image)
         time.sleep(self.seconds)

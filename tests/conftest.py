@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, settings
 
 from cascade.io.nifti import write_labels, write_volume
+from cascade.pipeline import Segmenter
 from cascade.volume import LabelMap, Volume
 from tests import synthetic
+
+#: Type of the fixture `answer_with`.
+AnswerWith = Callable[[object], None]
 
 _COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 settings.register_profile("cascade", max_examples=25, **_COMMON)
@@ -34,6 +40,20 @@ def data_folder(request: pytest.FixtureRequest) -> Path:
     if not (folder / "cases.tsv").is_file():
         pytest.skip(f"no cases.tsv in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cuda() -> torch.device:
+    """A CUDA device; the test is skipped where there is none."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    return torch.device("cuda")
+
+
+@pytest.fixture
+def answer_with(monkeypatch: pytest.MonkeyPatch) -> AnswerWith:
+    """Call with what is to stand in the place of the loaded networks, for commands that run in this process."""
+    return lambda segmenter: monkeypatch.setattr(Segmenter, "from_pretrained", lambda *_, **__: segmenter)
 
 
 @pytest.fixture(scope="session")
@@ -88,11 +108,11 @@ def bundles(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="session")
 def recipes(oracle_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Training recipes of a few small patches, by bundle."""
-    from cascade.export.kinds import KINDS
+    from cascade.export.plans import PLANS
     from cascade.networks.checkpoint import load_checkpoint
 
     folder, paths = tmp_path_factory.mktemp("recipes"), {}
-    for kind in KINDS:
+    for kind in PLANS:
         spec = json.loads(load_checkpoint(kind.stage, oracle_weights).spec.to_json())
         content = {"steps": 2, "patches": [{"shape": [8, 16, 16], "batch": 1}], "learning_rate": 0.5, "spec": spec}
         paths[kind.name] = folder / f"{kind.name}.json"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cascade.labels import rank
+from cascade.notices import Notice
 from cascade.phantom import PhantomSpec, render
-from cascade.postproc.identify import Notice
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
@@ -24,7 +24,7 @@ def phantom_result(spec: PhantomSpec | None = None, *, confidence: float = 0.97,
         warnings=warnings,
         provenance={
             "version": "0.0.test",
-            "weights_sha256": {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64},
+            "checkpoint_sha256": {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64},
             "grid": {"shape": scan.grid.shape, "spacing_mm": scan.grid.spacing_mm, "axcodes": scan.grid.axcodes},
             "device": "cpu",
             "seconds": {"read": 0.1, "stage1_spine": 1.2, "stage2_levels": 3.4, "postproc": 0.5},

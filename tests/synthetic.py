@@ -136,7 +136,7 @@ def as_probabilities(classes: NDArray[np.uint8], certainty: float = 0.91) -> NDA
 def evidence_of(column: Column, probabilities: NDArray[np.float32] | None = None) -> Evidence:
     """What the networks say about a column (or said, with `probabilities` of the same grid); no shape model."""
     probabilities = column.probabilities() if probabilities is None else probabilities
-    return Evidence(probabilities, CLASSES, column.grid, column.centreline_mm, column.grid, {})
+    return Evidence(probabilities, CLASSES, column.grid, column.centreline_mm, column.grid)
 
 
 def identified(column: Column) -> Identified:

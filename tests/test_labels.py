@@ -170,10 +170,9 @@ class TestSpiderCountsFromBelow:
             assert name == "spider" or scheme.for_chain(["L6"]) is scheme
 
 
-@given(structures)
+@given(structures.filter(lambda structure: structure != CANAL))
 def test_is_disc_and_rank_agree(structure: str) -> None:
-    if structure != CANAL:
-        assert is_disc(structure) == (rank(structure) % 1 == 0.5)
+    assert is_disc(structure) == (rank(structure) % 1 == 0.5)
 
 
 @given(st.sampled_from(BODIES))

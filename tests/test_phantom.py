@@ -108,3 +108,22 @@ def test_a_collapsed_disc_is_thin_and_a_fused_one_is_bone() -> None:
 def test_impossible_spines_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match="4 to 6 lumbar and 0 to 4 thoracic"):
         PhantomSpec(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_slip_moves_what_lies_above_it_to_the_front_and_a_bend_tilts_levels_to_both_sides() -> None:
+    usual, slipped, bent = (
+        {s.name: s for s in solids(PhantomSpec(**change))} for change in ({}, {"slip": ("L4", 6.0)}, {"cobb_deg": 20.0})
+    )  # type: ignore[arg-type]
+    apart = {kind["L4"].centre_mm[1] - kind["L5"].centre_mm[1] for kind in (usual, slipped)}
+    assert max(apart) - min(apart) == pytest.approx(6 * np.cos(np.deg2rad(16.5)), abs=1e-6)
+    tilts = [np.degrees(np.arctan2(bent[name].axes[2][0], bent[name].axes[2][2])) for name in ("L1", "L4")]
+    assert tilts == pytest.approx([10, -10])
+
+
+def test_a_sunk_end_plate_and_a_narrow_canal_lie_where_they_were_asked_for() -> None:
+    _, usual = render(PhantomSpec(**SMALL))  # type: ignore[arg-type]
+    _, sunk = render(PhantomSpec(**SMALL, collapse=("L2", 0.5, 0.1), stenosis=("L3", 5.0)))  # type: ignore[arg-type]
+    assert sunk["L2"].sum() == pytest.approx(0.7 * usual["L2"].sum(), rel=0.05)
+    assert sunk["L1"].sum() == usual["L1"].sum()
+    place = int(ndimage.center_of_mass(usual["L3-L4"])[2])
+    assert sunk["canal"][:, :, place].sum() < 0.5 * usual["canal"][:, :, place].sum()

@@ -7,7 +7,7 @@ from typing import Any
 
 from cascade.errors import InputError
 from cascade.io.cases import read_cases
-from cascade.io.recognise import find_scans, stem
+from cascade.io.formats import find_scans, stem
 
 
 def list_scans(dataset_dir: str | Path, output_dir: str | Path) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def list_scans(dataset_dir: str | Path, output_dir: str | Path) -> list[dict[str
     folder = Path(dataset_dir)
     items: dict[str, dict[str, Any]] = {}
     for image, kind in find_scans(folder, Path(output_dir)):
-        if kind in ("dicom", "zip"):
+        if kind.is_dicom:
             continue
         item = _item(image, folder)
         other = items.setdefault(item["name"], item)

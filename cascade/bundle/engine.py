@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from cascade.errors import CascadeError, InputError
-from cascade.postproc.identify import Notice
+from cascade.notices import Notice
 
 Item = Mapping[str, Any]
 _log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from cascade.bundle.stages import class_scheme
 from cascade.bundle.training import stage_of
 from cascade.evaluation.classes import dice_where_known
 from cascade.evaluation.figures import HEADINGS
+from cascade.evaluation.page import write_page
 from cascade.evaluation.pairs import pair_up
-from cascade.evaluation.report import write_report
 from cascade.evaluation.results import write_table
 from cascade.evaluation.summary import evaluate_all, write_summary
 from cascade.io.files import replacing
@@ -51,7 +51,7 @@ class ScoreLevels:
         evaluation = evaluate_all(pair_up(self.predictions, self.references, split=self.split))
         write_table(evaluation.results, self.output_dir / "results.csv")
         write_summary(evaluation, self.output_dir / "summary.json")
-        write_report(evaluation, self.output_dir / "report.html")
+        write_page(evaluation, self.output_dir / "report.html")
         for group in evaluation.groups:
             dice = HEADINGS["dice"].show(group.figures["dice"].mean)
             _log.info("%s, %s: %d cases, Dice %s", group.dataset, group.kind, group.cases, dice)

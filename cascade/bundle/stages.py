@@ -18,8 +18,8 @@ from cascade.io.formats import Source, write_labels_file
 from cascade.labels import LabelScheme
 from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.spec import StageSpec
+from cascade.notices import Notice
 from cascade.pipeline import Segmenter, read_scan
-from cascade.postproc.identify import Notice
 from cascade.segmentation import Segmentation
 from cascade.stage1_spine.locate import largest_column, locate
 from cascade.stage2_levels.classify import classify

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from cascade.cli import console
-from cascade.cli.jobs import is_file_name
+from cascade.cli.options import SegmentOptions
 from cascade.cohorts.cluster import dask_workers
 from cascade.cohorts.job import Job
-from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
+from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import WorkerProcesses, Workers, core_count, ended
 from cascade.errors import InputError
@@ -25,17 +24,17 @@ if TYPE_CHECKING:
     from cascade.report import ReportIndex
 
 
-def threads_of_a_worker(options: argparse.Namespace) -> int | None:
+def threads_of_a_worker(options: SegmentOptions) -> int | None:
     """CPU threads of each of several workers: the cores shared out, unless the user says so."""
-    shared = max(1, core_count() // options.jobs) if options.jobs > 1 else None
-    threads: int | None = options.threads or shared
-    return threads
+    return options.loading.threads or (max(1, core_count() // options.jobs) if options.jobs > 1 else None)
 
 
-def do_jobs(jobs: list[Job], task: Task, options: argparse.Namespace) -> int:
+def do_jobs(jobs: list[Job], task: Task, options: SegmentOptions) -> int:
     """Do the jobs, print a line about each, and return the exit status."""
     failed, earlier, index = False, 0, _index(options, jobs)
-    with _manifest(options, task) as manifest, _workers(options, len(jobs)) as workers, _stop(manifest) as stop, _bar(jobs) as bar:
+    manifest = options.request.manifest
+    # A cohort finishes the scans in work when it is to stop; a single file stops at once.
+    with _workers(options, len(jobs)) as workers, console.Stop(patient=manifest is not None) as stop, _bar(jobs) as bar:
         for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=options.resume, stop=stop):
             with bar.external_write_mode(file=sys.stderr):
                 _tell(job, outcome)
@@ -54,18 +53,8 @@ def do_jobs(jobs: list[Job], task: Task, options: argparse.Namespace) -> int:
     return console.FAILED if failed else console.DONE
 
 
-def _manifest(options: argparse.Namespace, task: Task) -> contextlib.AbstractContextManager[Manifest | None]:
-    """The manifest of a folder of outputs. In BIDS derivatives it is hidden, since the standard has no place for it."""
-    if options.bids:
-        folder = options.output or options.inputs[0] / "derivatives" / "cascade"
-        return Manifest(folder / f".{MANIFEST}", task.made_with(seg_type=options.seg_type))
-    if is_file_name(options.output):
-        return contextlib.nullcontext()
-    return Manifest(options.output / MANIFEST, task.made_with(seg_type=options.seg_type))
-
-
 @contextlib.contextmanager
-def _workers(options: argparse.Namespace, count: int) -> Iterator[Workers | None]:
+def _workers(options: SegmentOptions, count: int) -> Iterator[Workers | None]:
     """Machines, processes, or two threads of which one reads and writes while the other has the networks."""
     if options.scheduler:
         with dask_workers(options.scheduler) as workers:
@@ -78,11 +67,6 @@ def _workers(options: argparse.Namespace, count: int) -> Iterator[Workers | None
             yield Workers(executor, lambda: 2 * options.jobs)
 
 
-def _stop(manifest: Manifest | None) -> console.Stop:
-    """A cohort finishes the scans in work when it is to stop; a single file stops at once."""
-    return console.Stop(patient=manifest is not None)
-
-
 def _bar(jobs: list[Job]) -> Any:
     """A progress bar with rate and time left, where somebody looks."""
     return tqdm(total=len(jobs), unit="scan", file=sys.stderr, dynamic_ncols=True, disable=len(jobs) < 2 or not sys.stderr.isatty())
@@ -93,22 +77,22 @@ def _tell(job: Job, outcome: Outcome) -> None:
         console.error(outcome.error)
     elif not outcome.earlier:
         for notice in outcome.warnings:
-            console.warn(str(job), notice.code, notice.text)
+            console.warn(str(job), notice)
         print(f"{job.output}\t{' '.join(outcome.levels)}", flush=True)
 
 
-def _offends(outcome: Outcome, strict: str | None) -> bool:
-    codes = {notice.code for notice in outcome.warnings}
-    return bool(codes if strict == "all" else codes & set((strict or "").split(",")))
+def _offends(outcome: Outcome, strict: frozenset[str] | None) -> bool:
+    return strict is not None and any(notice.code in strict or not strict for notice in outcome.warnings)
 
 
-def _index(options: argparse.Namespace, jobs: list[Job]) -> ReportIndex | None:
+def _index(options: SegmentOptions, jobs: list[Job]) -> ReportIndex | None:
     """The page that leads to the reports, where they go to a folder."""
-    if not options.report or any(job.report == options.report for job in jobs):
+    folder = options.request.beside.get("report")
+    if not folder or any(job.report == folder for job in jobs):
         return None
     from cascade.report import ReportIndex
 
-    return ReportIndex(options.report)
+    return ReportIndex(folder)
 
 
 def _enter(index: ReportIndex, job: Job, report: Path, outcome: Outcome) -> bool:

@@ -13,9 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cascade.errors import CascadeError
+
+if TYPE_CHECKING:
+    from cascade.datasets.problems import Problem
+    from cascade.notices import Notice
 
 DONE, FAILED, USAGE = 0, 1, 2
 #: As shells report a process that SIGTERM ended.
@@ -32,9 +36,9 @@ def error(problem: CascadeError | str) -> None:
     say(f"cascade: error: {_one_line(str(problem))}")
 
 
-def warn(file: Path | str, code: str, text: str) -> None:
+def warn(file: Path | str, notice: Notice | Problem) -> None:
     """Print one line about a warning to stderr."""
-    say(f"cascade: warning: {file}: {code}: {_one_line(text)}")
+    say(f"cascade: warning: {file}: {notice.code}: {_one_line(notice.text)}")
 
 
 def positive(text: str) -> int:

@@ -68,22 +68,22 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     schemes = {"prediction_scheme": options.pred_scheme, "reference_scheme": options.ref_scheme}
     pairs = pair_up(options.predictions, options.references, **schemes, split=options.split)
-    evaluation = evaluate_all(tqdm(pairs, unit="case", file=sys.stderr, disable=None), options.highest, report=_report)
+    evaluation = evaluate_all(tqdm(pairs, unit="case", file=sys.stderr, disable=None), options.highest, tell=_tell)
     for line in _lines(evaluation.groups):
         print(line)
     if options.output:
-        from cascade.evaluation.report import write_report
+        from cascade.evaluation.page import write_page
         from cascade.evaluation.results import write_table
         from cascade.evaluation.summary import write_summary
 
         write_table(evaluation.results, options.output / "results.csv")
         write_summary(evaluation, options.output / "summary.json")
-        write_report(evaluation, options.output / "report.html")
+        write_page(evaluation, options.output / "report.html")
         console.say(f"written to {options.output}: results.csv summary.json report.html")
     return console.DONE if evaluation.complete else console.FAILED
 
 
-def _report(result: CaseResult | InputError) -> None:
+def _tell(result: CaseResult | InputError) -> None:
     if isinstance(result, InputError):
         console.error(result)
         return
@@ -91,7 +91,7 @@ def _report(result: CaseResult | InputError) -> None:
         if notice.code == "scored-as-empty":
             console.error(notice.text)
         else:
-            console.warn(notice.file, notice.code, notice.text)
+            console.warn(result.pair.file, notice)
 
 
 def _lines(groups: Sequence[Group]) -> list[str]:

@@ -113,7 +113,7 @@ class _Progress:
             if problem.severity == "error":
                 console.error(f"{problem.case}: {problem.code}: {problem.text}")
             elif problem.severity == "warning":
-                console.warn(problem.case, problem.code, problem.text)
+                console.warn(problem.case, problem)
         if record.state == "done":
             self.done += 1
             print(f"{self._out / record.case}_labels.nii.gz\t{record.row['label_ids']}", flush=True)

@@ -14,6 +14,7 @@ from typing import Any
 from cascade._version import __version__
 from cascade.cli import console
 from cascade.labels import SCHEMES
+from cascade.notices import Notice
 
 _EXAMPLES = """\
 examples:
@@ -118,10 +119,10 @@ def _train(options: argparse.Namespace) -> int:
     console.say(f"preparing {len(cases)} cases ...")
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)
     for problem in problems:
-        console.warn(options.data[0], "case-not-used", problem)
+        console.warn(options.data[0], Notice("case-not-used", None, problem))
     for example in examples:
-        for note in example.notes:
-            console.warn(example.case.image, "not-finite", note)
+        for notice in example.notices:
+            console.warn(example.case.image, notice)
     if options.teacher:
         console.say("asking the teacher what the labels leave open ...")
         examples = answer_open_questions(examples, load_checkpoint(recipe.spec.stage, options.teacher))

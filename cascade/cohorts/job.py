@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+MANIFEST = "manifest.jsonl"
+
 
 @dataclass(frozen=True)
 class Job:

@@ -19,15 +19,14 @@ from typing import Any, Literal, get_args
 from cascade.cohorts.job import Job
 from cascade.errors import OutputError
 from cascade.io.files import remove_leftovers
-from cascade.io.recognise import stem
-from cascade.postproc.identify import Notice
+from cascade.io.formats import FORMATS, stem
+from cascade.notices import Notice
 from cascade.segmentation import Segmentation
 
 #: done; refused: the scan cannot be used, whoever tries; failed: something else went wrong, worth another try; set-aside: kills workers.
 State = Literal["done", "refused", "failed", "set-aside"]
-MANIFEST = "manifest.jsonl"
-#: Formats whose voxels are in a file beside the header, with the same stem.
-_DETACHED = (".mhd", ".nhdr", ".hdr", ".img")
+#: Suffixes of files that belong to others with the same stem: the header in one, the voxels in the other.
+_DETACHED = tuple(suffix for form in FORMATS for suffix in form.detached)
 #: Bytes, far behind the end, whose locks mean: somebody is at work in this folder; somebody is appending.
 _AT_WORK, _APPENDING = 1 << 40, (1 << 40) + 1
 
@@ -91,7 +90,7 @@ class Manifest:
     path : Path
         Made, with its folder, if it is not there.
     made_with : mapping
-        What decides the result beside the scan: version, sha256 of the weights, options. Recorded in every line; a scan whose line
+        What decides the result beside the scan: version, sha256 of the checkpoints, options. Recorded in every line; a scan whose line
         says otherwise is done again.
 
     Raises
@@ -120,7 +119,7 @@ class Manifest:
         os.close(self._file)
 
     def known(self, job: Job) -> Outcome | None:
-        """What became of a job in an earlier run, if that still holds: same scan, weights and options, all files there."""
+        """What became of a job in an earlier run, if that still holds: same scan, checkpoints and options, all files there."""
         line = self._known.get(self._name(job.output))
         if line is None or any(line.get(name) != value for name, value in self.made_with.items()):
             return None

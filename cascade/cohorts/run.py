@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from cascade.cohorts.job import Job
+from cascade.cohorts.keep import Keep
 from cascade.cohorts.manifest import Manifest, Outcome, State, digest_of
 from cascade.cohorts.workers import TRIES, Workers, spread
 from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.io.formats import check_output
-from cascade.io.recognise import stem
 from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.naming import Numbering
@@ -29,13 +29,23 @@ class Segments(Protocol):
     """What segments one scan: `cascade.pipeline.Segmenter`."""
 
     @property
-    def weights_sha256(self) -> dict[str, str]:
-        """The sha256 of each stage's weights."""
+    def checkpoint_sha256(self) -> dict[str, str]:
+        """The identity of each stage's checkpoint."""
 
     def segment(
         self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
     ) -> Segmentation:
         """Segment one scan."""
+
+
+class Work(Protocol):
+    """What is done with each scan: `Task`."""
+
+    def made_with(self) -> Mapping[str, Any]:
+        """What decides the results beside the scans."""
+
+    def __call__(self, job: Job) -> Outcome:
+        """Do it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Task:
     Parameters
     ----------
     segmenter : Segments
-    keep : callable, optional
+    keep : Keep, optional
         Writes a job's result; by default the result itself comes back in the outcome.
     scheme : str or LabelScheme
     numbering : Numbering, optional
@@ -55,22 +65,23 @@ class Task:
     """
 
     segmenter: Segments
-    keep: Callable[[Segmentation, Job], None] | None = None
+    keep: Keep | None = None
     scheme: str | LabelScheme = CASCADE
     numbering: Numbering | None = None
     threads: int | None = None
     clicks: Sequence[Click] = ()
 
-    def made_with(self, **options: Any) -> dict[str, Any]:
-        """What decides the results beside the scans, for the manifest; `options` are those of `keep`."""
+    def made_with(self) -> dict[str, Any]:
+        """What decides the results beside the scans, for the manifest."""
         from cascade._version import __version__
 
-        numbering = None if self.numbering is None else dataclasses.asdict(self.numbering)
+        numbering = dataclasses.asdict(self.numbering or Numbering())
+        kept = {} if self.keep is None else dataclasses.asdict(self.keep)
         clicks = {"clicks": clicks_to_json(self.clicks)} if self.clicks else {}
         return {
             "version": __version__,
-            "weights_sha256": self.segmenter.weights_sha256,
-            "options": {"scheme": get_scheme(self.scheme).name, "numbering": numbering, **clicks, **options},
+            "checkpoint_sha256": self.segmenter.checkpoint_sha256,
+            "options": {"scheme": get_scheme(self.scheme).name, "numbering": numbering, **clicks, **kept},
         }
 
     def __call__(self, job: Job) -> Outcome:
@@ -82,9 +93,9 @@ class Task:
         started = time.perf_counter()
         digest = digest_of(job.image)
         try:
-            if self.keep:
-                check_output(job.output, job.image, *job.beside)
+            notices = check_output(job.output, job.image, *job.beside, series=job.series) if self.keep else ()
             result = self.segmenter.segment(job.image, scheme=self.scheme, numbering=self.numbering, series=job.series, clicks=self.clicks)
+            result = dataclasses.replace(result, warnings=(*result.warnings, *notices))
             if self.keep:
                 self.keep(result, job)
         except CascadeError as problem:
@@ -103,10 +114,10 @@ class Task:
 
 def run_cohort(
     jobs: Iterable[Job],
-    task: Callable[[Job], Outcome],
+    task: Work,
     workers: Workers | None = None,
     *,
-    manifest: Manifest | None = None,
+    manifest: Path | None = None,
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Job, Outcome]]:
@@ -115,10 +126,11 @@ def run_cohort(
     Parameters
     ----------
     jobs : iterable of Job
-    task : callable
+    task : Work
     workers : Workers, optional
         By default one scan after the other, in this process.
-    manifest : Manifest, optional
+    manifest : Path, optional
+        Of the folder of outputs.
     resume : bool
         Leave out what the manifest says is settled (it is yielded first, marked as `earlier`).
     stop : callable
@@ -132,22 +144,23 @@ def run_cohort(
         The manifest cannot be written.
     """
     jobs, todo = list(jobs), []
-    if manifest:
-        manifest.begin(jobs)
-    for job in jobs:
-        known = manifest.known(job) if manifest and resume else None
-        if known:
-            yield job, known
-        else:
-            todo.append(job)
-    for job, outcome in _done(todo, task, workers, stop, ordered=manifest is None):
-        if manifest:
-            manifest.add(job, outcome)
-        yield job, outcome
+    if manifest is None:
+        yield from _done(jobs, task, workers, stop, ordered=True)
+        return
+    with Manifest(manifest, task.made_with()) as book:
+        book.begin(jobs)
+        for job in jobs:
+            if resume and (known := book.known(job)):
+                yield job, known
+            else:
+                todo.append(job)
+        for job, outcome in _done(todo, task, workers, stop, ordered=False):
+            book.add(job, outcome)
+            yield job, outcome
 
 
 def _done(
-    jobs: list[Job], task: Callable[[Job], Outcome], workers: Workers | None, stop: Callable[[], bool], *, ordered: bool
+    jobs: list[Job], task: Work, workers: Workers | None, stop: Callable[[], bool], *, ordered: bool
 ) -> Iterator[tuple[Job, Outcome]]:
     if workers:
         for job, future in spread(jobs, task, workers, ordered=ordered, stop=stop):
@@ -176,28 +189,6 @@ def _outcome(job: Job, future: Future[Outcome] | None) -> Outcome:
 def _set_aside(job: Job) -> Outcome:
     error = f"{job}: expected a scan that can be segmented; {TRIES} workers died at it; try it by itself, without --jobs or --scheduler"
     return Outcome("set-aside", error=error, input_sha256=digest_of(job.image))
-
-
-def save_labels(result: Segmentation, job: Job) -> None:
-    """Write the labels of a job and nothing else."""
-    result.save(job.output)
-
-
-def jobs_for(images: Iterable[Path], folder: Path, root: Path | None = None) -> list[Job]:
-    """Jobs that write labels into `folder`, named after the scans (with their folders below `root`).
-
-    Raises
-    ------
-    InputError
-        Two scans would have one output.
-    """
-    jobs: dict[Path, Job] = {}
-    for image in images:
-        relative = image.relative_to(root) if root else Path(image.name)
-        job = Job(image, folder / relative.with_name(f"{stem(image.name)}.nii.gz"))
-        if jobs.setdefault(job.output, job) is not job:
-            raise InputError(f"{image}: expected an output of its own; {job.output} is that of {jobs[job.output].image}; give their root")
-    return list(jobs.values())
 
 
 def _since(started: float) -> float:

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.datasets.problems import Log, RefusedError
-from cascade.labels import BODIES, CANAL, SACRUM, is_disc, rank
+from cascade.datasets.problems import Log
+from cascade.errors import RefusedError
+from cascade.labels import BODIES, CANAL, SACRUM, in_order, is_disc, rank
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
 #: Natural logarithm of brightness behind over in front, and offset from the chord, from which on the two signs count.
@@ -98,7 +99,7 @@ def gather(image: Volume, labels: LabelMap) -> Evidence:
         Same grid.
     """
     image, labels = image.reoriented("RAS"), labels.reoriented("RAS")
-    names = sorted((n for n in labels.structures if n != CANAL), key=rank)
+    names = in_order(labels.structures)
     centres = centres_mm(labels)
     bodies = [n for n in names if n in BODIES]
     volumes = np.array([labels[n].sum() for n in bodies])
@@ -182,7 +183,7 @@ def restated(grid: Grid, axcodes: str) -> Grid:
 
 
 def _check_lean(labels: LabelMap) -> None:
-    names = sorted((n for n in labels.structures if n not in (CANAL, SACRUM)), key=rank)
+    names = [n for n in in_order(labels.structures) if n != SACRUM]
     if len(names) < 2:
         return
     centres = centres_mm(labels)
@@ -264,6 +265,6 @@ def _order_in_words(evidence: Evidence, named: bool) -> str:
 def order_is_monotone(labels: LabelMap) -> bool:
     """Tell whether the centres descend in the order of the names."""
     centres = centres_mm(labels)
-    names = sorted((n for n in centres if n != CANAL), key=rank)
+    names = in_order(centres)
     chains = [n for n in names if is_disc(n)], [n for n in names if not is_disc(n)]
     return all(centres[upper][2] > centres[lower][2] for chain in chains for upper, lower in pairwise(chain))

@@ -9,8 +9,9 @@ import numpy as np
 from cascade.datasets.axes import check_axes, order_is_monotone, restated
 from cascade.datasets.base import DataSet, Options, RawCase
 from cascade.datasets.masks import read_volume, warn_scattered
-from cascade.datasets.problems import Log, Problem, RefusedError
-from cascade.labels import BODIES, CANAL, SACRUM, LabelScheme, disc_below, get_scheme, is_disc, rank, skipped
+from cascade.datasets.problems import Log, Problem
+from cascade.errors import RefusedError
+from cascade.labels import BODIES, CANAL, SACRUM, LabelScheme, disc_below, get_scheme, in_order, is_disc, rank, skipped
 from cascade.volume import Grid, LabelMap, Volume
 
 #: Bodies that other bodies or the sacrum lie below: left out, they would be taken for background.
@@ -66,7 +67,7 @@ def what_is_unlabelled(labels: LabelMap) -> tuple[str, ...]:
     lumbosacral disc where other discs are labelled; ``above X`` for the levels above the highest labelled one X, ``below X`` for
     those below if the labels end before the sacrum.
     """
-    names = sorted((n for n in labels.structures if n != CANAL), key=rank)
+    names = in_order(labels.structures)
     bodies = [n for n in names if n in BODIES]
     discs = [n for n in names if is_disc(n)]
     found = list(skipped(names))
@@ -116,7 +117,7 @@ def _check_levels(labels: LabelMap, raw: RawCase, log: Log) -> None:
 
 def _renumbered(labels: LabelMap, scheme: LabelScheme, log: Log) -> tuple[LabelMap, tuple[str, ...]]:
     """Into the wanted scheme; returns also what has no number there."""
-    lost = tuple(sorted((n for n in labels.structures if n not in scheme and n != CANAL), key=rank))
+    lost = tuple(n for n in in_order(labels.structures) if n not in scheme)
     inside = [name for name in lost if name in _INSIDE]
     if inside:
         raise RefusedError("level-not-in-scheme", f"scheme {scheme.name} has no {' '.join(inside)}; use --scheme cascade-extended or verse")

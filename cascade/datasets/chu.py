@@ -13,9 +13,9 @@ from scipy import ndimage
 from cascade.datasets.axes import centres_mm
 from cascade.datasets.base import DataSet, Options, RawCase, unused
 from cascade.datasets.masks import DRAFT_SCHEME, read_mask
-from cascade.datasets.problems import Log, Problem, RefusedError
+from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import folders_with_scans, list_scans
-from cascade.errors import InputError
+from cascade.errors import InputError, RefusedError
 from cascade.labels import BODIES
 from cascade.postproc.instances import InstanceMap, SpineLine, find_instances
 from cascade.volume import LabelMap, Volume, label_dtype

@@ -9,9 +9,9 @@ from cascade.datasets.base import DataSet, Options, RawCase, case_name
 from cascade.datasets.masks import labels_from_masks, labels_from_tags
 from cascade.datasets.names import IGNORE, matches_sequence, parse_name
 from cascade.datasets.patients import find_patients
-from cascade.datasets.problems import Log, Problem, RefusedError
+from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import ScanFile, folders_with_scans, list_scans
-from cascade.errors import InputError
+from cascade.errors import InputError, RefusedError
 from cascade.labels import CASCADE_EXTENDED
 from cascade.volume import LabelMap, Volume
 

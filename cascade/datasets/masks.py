@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.datasets.problems import Log, RefusedError
+from cascade.datasets.problems import Log
 from cascade.datasets.reading import ScanFile, read_scan
+from cascade.errors import RefusedError
 from cascade.labels import VERSE, LabelScheme
 from cascade.volume import Grid, LabelMap, Volume, label_dtype, resample_array
 
@@ -115,9 +116,9 @@ def read_mask(image: Volume, file: ScanFile, log: Log) -> NDArray[np.bool_] | No
 
 def read_volume(file: ScanFile, log: Log) -> Volume:
     """Read a volume; a note of its header or a file that cannot be read goes to the log, or ends the case."""
-    volume, notes = read_scan(file)
-    for code, text in notes:
-        log.add(code, f"{file.path.name}: {text}")
+    volume, notices = read_scan(file)
+    for notice in notices:
+        log.add(notice.code, f"{file.path.name}: {notice.text}")
     return volume
 
 

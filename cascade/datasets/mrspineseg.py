@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cascade.datasets.base import DataSet, Options, RawCase, unused
 from cascade.datasets.masks import labels_from_tags
-from cascade.datasets.problems import Log, Problem, RefusedError
+from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import folders_with_scans, list_scans
-from cascade.errors import InputError
+from cascade.errors import InputError, RefusedError
 from cascade.labels import MRSPINESEG
 from cascade.volume import LabelMap, Volume
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from cascade.datasets.base import DataSet, Options, RawCase, natural_key
 from cascade.datasets.case import PreparedCase, prepare_case
-from cascade.datasets.problems import Problem, RefusedError
+from cascade.datasets.overview import PICTURES, PROBLEMS, REPORT, TABLE, centreline, problems_of, write_overview
+from cascade.datasets.problems import Problem
 from cascade.datasets.records import FOLDER, Record, all_records, fingerprint, forget_others, load_record
-from cascade.datasets.report import PICTURES, PROBLEMS, REPORT, TABLE, centreline, problems_of, write_overview
-from cascade.errors import InputError, OutputError
+from cascade.errors import InputError, OutputError, RefusedError
 from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import get_scheme
 from cascade.report.picture import save_picture

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from cascade.errors import InputError
-
 Severity = Literal["error", "warning", "note"]
 
 
@@ -98,14 +96,6 @@ class Problem:
     def to_dict(self) -> dict[str, str]:
         """Plain types, ready for JSON."""
         return {"case": self.case, "code": self.code, "severity": self.severity, "text": self.text}
-
-
-class RefusedError(InputError):
-    """A case cannot be used; `code` says why in one word."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 @dataclass

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from cascade.errors import InputError
 from cascade.io.extras import extra
-from cascade.io.formats import read_scan_file
-from cascade.io.recognise import SCAN_SUFFIXES, find_suffix, recognise, stem
+from cascade.io.formats import DICOM, FORMATS, find_suffix, format_of, read_scan_file, stem
+from cascade.notices import Notice
 from cascade.volume import Volume
 
 #: Single files that hold a volume, by name; DICOM is known by content.
-SUFFIXES = tuple(suffix for suffix in SCAN_SUFFIXES if suffix not in (".dcm", ".zip"))
+_SUFFIXES = tuple(suffix for form in FORMATS if not form.is_dicom for suffix in form.suffixes)
 
 
 @dataclass(frozen=True, order=True)
@@ -51,8 +51,8 @@ class ScanFile:
 def list_scans(folder: Path) -> list[ScanFile]:
     """All volumes directly in `folder`, by name; hidden files are skipped."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    single = [p for p in files if find_suffix(p.name, SUFFIXES)]
-    slices = tuple(p for p in files if p not in single and recognise(p) == "dicom")
+    single = [p for p in files if find_suffix(p.name, _SUFFIXES)]
+    slices = tuple(p for p in files if p not in single and format_of(p) is DICOM)
     return sorted([*map(ScanFile.of, single), *(_dicom_series(folder, slices) if slices else ())], key=lambda scan: (scan.name, scan.files))
 
 
@@ -65,8 +65,8 @@ def folders_with_scans(source: Path) -> Iterator[Path]:
         yield from folders_with_scans(folder)
 
 
-def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
-    """Read a volume as float32 in RAS+ world coordinates, with the notes of its reader.
+def read_scan(scan: ScanFile) -> tuple[Volume, tuple[Notice, ...]]:
+    """Read a volume as float32 in RAS+ world coordinates, with the notices of its reader.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def read_scan(scan: ScanFile) -> tuple[Volume, tuple[tuple[str, str], ...]]:
         The format needs an extra that is not installed.
     """
     volume, source = read_scan_file(scan.path, scan.series)
-    return volume, source.notes if source else ()
+    return volume, source.notices if source else ()
 
 
 def _dicom_series(folder: Path, files: tuple[Path, ...]) -> Iterator[ScanFile]:
@@ -85,10 +85,12 @@ def _dicom_series(folder: Path, files: tuple[Path, ...]) -> Iterator[ScanFile]:
         from cascade.io.dicom_series import attribute, find_series
     try:
         found = find_series(folder)
+        if found.problems:
+            raise found.problems[0]
     except InputError:  # whoever reads it says why
         yield ScanFile(folder, folder.name, files)
         return
-    for series in (s for s in found if s.origin == folder):
+    for series in (s for s in found.series if s.origin == folder):
         header = series.files[0].read(stop_before_pixels=True, specific_tags=["SeriesDescription"])
         name = f"{folder.name} {attribute(header, 'SeriesDescription', '')}".strip()
         members = tuple(Path(file.name) for file in series.files)

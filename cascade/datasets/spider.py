@@ -15,9 +15,9 @@ from scipy import ndimage
 from cascade.datasets.base import DataSet, Options, RawCase, unused
 from cascade.datasets.masks import name_tags, read_tags
 from cascade.datasets.names import matches_sequence, parse_name
-from cascade.datasets.problems import Log, Problem, RefusedError
+from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import ScanFile, folders_with_scans, list_scans
-from cascade.errors import InputError
+from cascade.errors import InputError, RefusedError
 from cascade.labels import CANAL, PARTLY, SPIDER, is_disc
 from cascade.volume import LabelMap, Volume
 

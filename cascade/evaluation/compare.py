@@ -11,10 +11,11 @@ from scipy import ndimage
 from cascade.errors import InputError
 from cascade.evaluation.metrics import dice_of_sizes, surface_distances, volume_error_percent
 from cascade.io.cases import GRID_TOLERANCE_MM
-from cascade.labels import CANAL, SACRUM, VERSE, is_disc, rank
+from cascade.labels import CANAL, KINDS, VERSE, Kind, in_order, kind_of, rank
 from cascade.volume import LabelMap
 
-KINDS = ("body", "disc", "sacrum", CANAL)
+#: What is scored, in order.
+SCORED: tuple[Kind, ...] = (*KINDS, CANAL)
 #: A structure is detected if the Dice with its match is above this.
 DETECTED_DICE = 0.5
 #: A case is all right if every structure has its right name and a Dice with its match above this.
@@ -36,7 +37,7 @@ class StructureScore:
     structure : str
         Its name in the reference.
     kind : str
-        One of `KINDS`.
+        One of `SCORED`.
     match : str
         The predicted structure of the same kind that overlaps it most; empty if there is none.
     dice : float
@@ -117,7 +118,7 @@ def compare(prediction: LabelMap, reference: LabelMap, highest: str = HIGHEST) -
     Returns
     -------
     tuple of KindScore
-        One for each of `KINDS` that has a structure to score.
+        One for each of `SCORED` that has a structure to score.
 
     Raises
     ------
@@ -127,12 +128,8 @@ def compare(prediction: LabelMap, reference: LabelMap, highest: str = HIGHEST) -
         `highest` is no vertebra.
     """
     overlap = _Overlap(prediction, reference)
-    scored = tuple(_score_kind(kind, overlap, rank(highest)) for kind in KINDS)
+    scored = tuple(_score_kind(kind, overlap, rank(highest)) for kind in SCORED)
     return tuple(score for score in scored if score.structures)
-
-
-def _kind_of(structure: str) -> str:
-    return "disc" if is_disc(structure) else structure if structure in (SACRUM, CANAL) else "body"
 
 
 class _Overlap:
@@ -240,7 +237,7 @@ def _score_canal(overlap: _Overlap) -> StructureScore:
 
 
 def _of_kind(kind: str, labels: LabelMap) -> list[str]:
-    return sorted((name for name in labels.structures if _kind_of(name) == kind), key=rank)
+    return [name for name in in_order(labels.structures) if kind_of(name) == kind]
 
 
 def _slivers(structures: list[str], overlap: _Overlap) -> set[str]:
@@ -252,7 +249,7 @@ def _slivers(structures: list[str], overlap: _Overlap) -> set[str]:
 
 
 def _score_structure(structure: str, kind: str, overlap: _Overlap) -> StructureScore:
-    shared = {name: voxels for name, voxels in overlap.predicted_in(structure).items() if _kind_of(name) == kind}
+    shared = {name: voxels for name, voxels in overlap.predicted_in(structure).items() if kind_of(name) == kind}
     match = max(shared, key=lambda name: shared[name], default="")
     voxel_ml = overlap.grid.voxel_mm3 / 1000
     mean_mm, distance95_mm = _distances(structure, match, overlap)

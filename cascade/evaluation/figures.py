@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascade.evaluation.compare import KINDS, KindScore, StructureScore
+from cascade.evaluation.compare import SCORED, KindScore, StructureScore
 from cascade.evaluation.results import CaseResult
 from cascade.labels import CANAL, rank
 
@@ -119,14 +119,14 @@ def summarise(results: Sequence[CaseResult]) -> list[Group]:
     chosen = [(name, [r for r in results if r.pair.case.dataset == name]) for name in datasets]
     if len(datasets) > 1:
         chosen.append((ALL, list(results)))
-    groups = [_group(name, some, kind) for name, some in chosen for kind in KINDS]
+    groups = [_group(name, some, kind) for name, some in chosen for kind in SCORED]
     return [group for group in groups if group.structures]
 
 
 def summarise_structures(results: Sequence[CaseResult]) -> list[Group]:
     """Figures by structure, cranial to caudal, over all data sets."""
     names = {(score.kind, score.structure) for result in results for kind in result.kinds for score in kind.structures}
-    ordered = sorted(names, key=lambda name: (KINDS.index(name[0]), 0.0 if name[1] == CANAL else rank(name[1])))
+    ordered = sorted(names, key=lambda name: (SCORED.index(name[0]), 0.0 if name[1] == CANAL else rank(name[1])))
     return [_group(ALL, results, kind, structure) for kind, structure in ordered]
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from cascade.errors import InputError
 from cascade.io.cases import Case, list_cases, read_known_labels
-from cascade.io.nifti import SUFFIXES, noted_scheme
+from cascade.io.formats import NIFTI, find_suffix
+from cascade.io.nifti import noted_scheme
 from cascade.labels import CASCADE, VERSE, LabelScheme, get_scheme
 from cascade.volume import LabelMap, label_dtype
 
@@ -58,6 +59,11 @@ class Pair:
         if self.prediction is None:
             raise InputError(self.problem)
         return read_known_labels(self.prediction, self.scheme)
+
+    @property
+    def file(self) -> Path:
+        """The prediction; the reference where there is none."""
+        return self.prediction or self.case.labels
 
     def empty_prediction(self, reference: LabelMap) -> LabelMap:
         """Return what a prediction that cannot be used counts as: nothing, on the grid of the reference."""
@@ -130,12 +136,11 @@ def stem(path: PurePath) -> str:
 
 
 def _bare(path: PurePath) -> str:
-    suffix = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s)), "")
-    return path.name[: len(path.name) - len(suffix)]
+    return path.name[: len(path.name) - len(find_suffix(path.name, NIFTI.suffixes))]
 
 
 def _is_nifti(path: Path) -> bool:
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+    return path.is_file() and bool(find_suffix(path.name, NIFTI.suffixes))
 
 
 def _relative(labels: Path, references: Path) -> Path:
@@ -154,7 +159,7 @@ def _reference_cases(references: Path, split: str | None, scheme: str | None) ->
 def _case_of_file(labels: Path, relative: Path, scheme: str | None) -> Case:
     """The case of a label file without a table: its folder is the data set, and it is a patient of its own."""
     name = stem(labels)
-    beside = [labels.with_name(f"{name}{role}{suffix}") for role in (*_OF_SCANS, "") for suffix in SUFFIXES]
+    beside = [labels.with_name(f"{name}{role}{suffix}") for role in (*_OF_SCANS, "") for suffix in NIFTI.suffixes]
     image = next((path for path in beside if path != labels and path.is_file()), beside[0])
     patient = relative.with_name(name).as_posix()
     return Case(labels.resolve().parent.name, name, patient, "", image, labels, get_scheme(scheme or VERSE))

@@ -12,24 +12,7 @@ from cascade.errors import CascadeError, InputError
 from cascade.evaluation.compare import HIGHEST, KindScore, compare
 from cascade.evaluation.pairs import Pair
 from cascade.io.files import replacing
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something about a case that the reader of its figures should know.
-
-    Parameters
-    ----------
-    file : Path
-        The prediction; the reference where there is none.
-    code : str
-        ``"scored-as-empty"``: the prediction cannot be used; or ``"values-not-in-scheme"``: some of its values were left out.
-    text : str
-    """
-
-    file: Path
-    code: str
-    text: str
+from cascade.notices import Notice
 
 
 @dataclass(frozen=True)
@@ -41,6 +24,7 @@ class CaseResult:
     pair : Pair
     kinds : tuple of KindScore
     notices : tuple of Notice
+        ``scored-as-empty`` or ``values-not-in-scheme``.
     """
 
     pair: Pair
@@ -68,16 +52,15 @@ def evaluate(pair: Pair, highest: str = HIGHEST) -> CaseResult:
         The reference cannot be used, or labels no structure that can be scored.
     """
     reference = pair.case.load_labels()
-    file = pair.prediction or pair.case.labels
     notices: tuple[Notice, ...] = ()
     try:
         prediction, unknown = pair.load_prediction()
         kinds = compare(prediction, reference, highest)
         if unknown:
-            notices = (Notice(file, "values-not-in-scheme", _about_values(unknown, pair.scheme.name)),)
+            notices = (Notice("values-not-in-scheme", None, _about_values(unknown, pair.scheme.name)),)
     except InputError as problem:
         kinds = compare(pair.empty_prediction(reference), reference, highest)
-        notices = (Notice(file, "scored-as-empty", _with_names(problem, pair)),)
+        notices = (Notice("scored-as-empty", None, _with_names(problem, pair)),)
     if not kinds:
         raise InputError(
             f"{pair.case.labels}: expected labelled structures from {highest} down that scheme {pair.scheme.name!r} knows too; "

@@ -53,7 +53,7 @@ class Evaluation:
 
 
 def evaluate_all(
-    pairs: Iterable[Pair], highest: str = HIGHEST, report: Callable[[CaseResult | InputError], None] = lambda _: None
+    pairs: Iterable[Pair], highest: str = HIGHEST, tell: Callable[[CaseResult | InputError], None] = lambda _: None
 ) -> Evaluation:
     """Score many cases; one bad file does not stop the rest.
 
@@ -62,7 +62,7 @@ def evaluate_all(
     pairs : iterable of Pair
     highest : str
         Structures above this vertebra are left out.
-    report : callable
+    tell : callable
         Gets each result, or what is wrong with a reference, as soon as it is known.
 
     Raises
@@ -75,10 +75,10 @@ def evaluate_all(
     for pair in pairs:
         try:
             results.append(evaluate(pair, highest))
-            report(results[-1])
+            tell(results[-1])
         except InputError as problem:
             unusable.append(str(problem))
-            report(problem)
+            tell(problem)
     if not results:
         raise InputError(f"expected at least one reference that can be used; {len(unusable)} cannot")
     return Evaluation(tuple(results), tuple(unusable), highest)

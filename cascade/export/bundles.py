@@ -13,9 +13,9 @@ from typing import Any
 from cascade._version import __version__
 from cascade.bundle.weights import save_weights
 from cascade.export.configs import configs
-from cascade.export.kinds import CASCADE, KINDS, LEVELS, SPINE, BundleKind
 from cascade.export.metadata import metadata
 from cascade.export.networks import write_torchscript
+from cascade.export.plans import CASCADE, LEVELS, PLANS, SPINE, BundlePlan
 from cascade.io.files import replacing
 from cascade.networks.checkpoint import Checkpoint, load_checkpoint, packaged_weights
 from cascade.networks.spec import STAGE_NAMES, StageSpec
@@ -57,17 +57,17 @@ def export_bundles(out: Path, weights: Path | None = None) -> Iterator[Path]:
     """
     checkpoints = {stage: load_checkpoint(stage, weights) for stage in STAGE_NAMES}
     card = (weights or packaged_weights()) / "README.md"
-    for kind in KINDS:
-        write_bundle(kind, checkpoints, out / kind.name, card)
-        yield out / kind.name
+    for plan in PLANS:
+        write_bundle(plan, checkpoints, out / plan.name, card)
+        yield out / plan.name
 
 
-def write_bundle(kind: BundleKind, checkpoints: Mapping[str, Checkpoint], folder: Path, card: Path) -> None:
+def write_bundle(plan: BundlePlan, checkpoints: Mapping[str, Checkpoint], folder: Path, card: Path) -> None:
     """Write one bundle.
 
     Parameters
     ----------
-    kind : BundleKind
+    plan : BundlePlan
     checkpoints : mapping of str to Checkpoint
         By stage, on the CPU.
     folder : Path
@@ -75,16 +75,16 @@ def write_bundle(kind: BundleKind, checkpoints: Mapping[str, Checkpoint], folder
         Model card of the weights; left out if there is none.
     """
     specs = {stage: checkpoint.spec for stage, checkpoint in checkpoints.items()}
-    files = {name: _json(content) for name, content in {"metadata": metadata(kind, specs), **configs(kind, specs)}.items()}
+    files = {name: _json(content) for name, content in {"metadata": metadata(plan, specs), **configs(plan, specs)}.items()}
     for name, text in files.items():
         _write(folder / "configs" / f"{name}.json", text)
     for name in ("metadata_schema.json", "logging.conf"):
         _write(folder / "configs" / name, _resource(name))
-    for model, stage in kind.models.items():
+    for model, stage in plan.models.items():
         save_weights(checkpoints[stage], folder / "models" / f"{model}.pt")
         inside = {f"{name}.json": text.encode() for name, text in files.items()} | {"spec.json": specs[stage].to_json().encode()}
         write_torchscript(checkpoints[stage], folder / "models" / f"{model}.ts", inside)
-    _write(folder / "docs" / "README.md", _readme(kind, specs[kind.stage]))
+    _write(folder / "docs" / "README.md", _readme(plan, specs[plan.stage]))
     if card.is_file():
         _write(folder / "docs" / "model_card.md", card.read_text(encoding="utf-8"))
     _write(folder / "LICENSE", licence())
@@ -99,18 +99,18 @@ def licence() -> str:
     return next(file for file in files if file.name == "LICENSE").read_text(encoding="utf-8")
 
 
-def _readme(kind: BundleKind, spec: StageSpec) -> str:
-    train_one = " It trains the second network; the first is trained by its own bundle." if kind.second_stage else ""
-    spine = "| `models/spine.*` | the same three files of the network that finds the spine |\n" if kind.second_stage else ""
+def _readme(plan: BundlePlan, spec: StageSpec) -> str:
+    train_one = " It trains the second network; the first is trained by its own bundle." if plan.second_stage else ""
+    spine = "| `models/spine.*` | the same three files of the network that finds the spine |\n" if plan.second_stage else ""
     normalisation = spec.normalisation
     return Template(_resource("bundle_readme.md")).substitute(
-        title=kind.title,
-        description=kind.description,
-        result=kind.result,
-        name=kind.name,
+        title=plan.title,
+        description=plan.description,
+        result=plan.result,
+        name=plan.name,
         version=__version__,
-        more=_MORE[kind.name],
-        scores=_SCORES[kind.scorer],
+        more=_MORE[plan.name],
+        scores=_SCORES[plan.scorer],
         training=train_one,
         files=spine,
         axcodes=spec.axcodes,

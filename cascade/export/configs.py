@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cascade.export.kinds import BundleKind
+from cascade.export.plans import BundlePlan
 from cascade.networks.spec import StageSpec
 
 Config = dict[str, Any]
 
 
-def configs(kind: BundleKind, specs: Mapping[str, StageSpec]) -> dict[str, Config]:
+def configs(plan: BundlePlan, specs: Mapping[str, StageSpec]) -> dict[str, Config]:
     """Return the configs by file name, without suffix.
 
     Parameters
     ----------
-    kind : BundleKind
+    plan : BundlePlan
     specs : mapping of str to StageSpec
         By stage.
     """
-    return {"inference": _inference(kind, specs), "train": _train(kind, specs), "evaluate": _evaluate(kind, specs)}
+    return {"inference": _inference(plan, specs), "train": _train(plan, specs), "evaluate": _evaluate(plan, specs)}
 
 
 def _head(output: str) -> Config:
@@ -48,9 +48,9 @@ def _network(spec: StageSpec, model: str) -> Config:
     }
 
 
-def _networks(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
+def _networks(plan: BundlePlan, specs: Mapping[str, StageSpec]) -> Config:
     entries: Config = {}
-    for model, stage in kind.models.items():
+    for model, stage in plan.models.items():
         entries |= _network(specs[stage], model)
     return entries
 
@@ -60,16 +60,16 @@ def _load(model: str) -> str:
     return f"$bundle.load_weights(@{network}, @ckpt_dir + '/{model}.pt')"
 
 
-def _inference(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
+def _inference(plan: BundlePlan, specs: Mapping[str, StageSpec]) -> Config:
     data = "$bundle.list_scans(@dataset_dir, @output_dir)"
     return {
         **_head("eval"),
         "output_ext": ".nii.gz",
-        "output_postfix": kind.ending,
-        **kind.settings,
-        **_networks(kind, specs),
+        "output_postfix": plan.ending,
+        **plan.settings,
+        **_networks(plan, specs),
         "dataset": {"_target_": "Dataset", "data": data},
-        "inferer": dict(kind.inferer),
+        "inferer": dict(plan.inferer),
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [
@@ -88,13 +88,13 @@ def _inference(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
             "inferer": "@inferer",
             "postprocessing": "@postprocessing",
         },
-        "initialize": [_load(model) for model in kind.models],
+        "initialize": [_load(model) for model in plan.models],
         "run": ["$@evaluator.run()"],
         "finalize": ["$@evaluator.check()"],
     }
 
 
-def _evaluate(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
+def _evaluate(plan: BundlePlan, specs: Mapping[str, StageSpec]) -> Config:
     """Inference on labelled scans, then scores."""
     levels = {"predictions": "@output_dir", "references": "@dataset_dir", "output_dir": "@output_dir", "split": "@split"}
     classes = {
@@ -104,21 +104,21 @@ def _evaluate(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
         "output_postfix": "@output_postfix",
         "output_ext": "@output_ext",
     }
-    arguments = levels if kind.scorer == "ScoreLevels" else classes
+    arguments = levels if plan.scorer == "ScoreLevels" else classes
     labelled = "$bundle.list_labelled(@dataset_dir, @split, @label_scheme)"
     return {
-        **_inference(kind, specs),
+        **_inference(plan, specs),
         "dataset_dir": "$@bundle_root + '/cases'",
-        **kind.evaluation_settings,
+        **plan.evaluation_settings,
         "split": None,
         "label_scheme": "verse",
         "dataset": {"_target_": "Dataset", "data": labelled},
-        "scorer": {"_target_": f"cascade.bundle.{kind.scorer}", **arguments},
+        "scorer": {"_target_": f"cascade.bundle.{plan.scorer}", **arguments},
         "run": ["$@evaluator.run()", "$@scorer.run()"],
     }
 
 
-def _train(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
+def _train(plan: BundlePlan, specs: Mapping[str, StageSpec]) -> Config:
     """Go on from the weights in ``ckpt_dir`` with `cascade.training`; an epoch is 100 steps."""
     return {
         **_head("train"),
@@ -128,7 +128,7 @@ def _train(kind: BundleKind, specs: Mapping[str, StageSpec]) -> Config:
         "recipe_file": None,
         "learning_rate": None,
         "resume": False,
-        **_network(specs[kind.stage], "model"),
+        **_network(specs[plan.stage], "model"),
         "recipe": "$bundle.training_recipe(@spec, @recipe_file, @learning_rate)",
         "train": {
             "dataset": "$bundle.training_examples(@dataset_dir, @recipe, @split, @label_scheme)",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cascade._version import __version__
-from cascade.export.kinds import BundleKind
+from cascade.export.plans import BundlePlan
 from cascade.networks.patches import patch_shape_for
 from cascade.networks.spec import StageSpec
 
@@ -20,39 +20,39 @@ SCHEMA_URL = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/do
 _PACKAGES = ("nibabel", "safetensors", "scipy", "scikit-image")
 
 
-def metadata(kind: BundleKind, specs: Mapping[str, StageSpec]) -> dict[str, Any]:
+def metadata(plan: BundlePlan, specs: Mapping[str, StageSpec]) -> dict[str, Any]:
     """Describe a bundle.
 
     Parameters
     ----------
-    kind : BundleKind
+    plan : BundlePlan
     specs : mapping of str to StageSpec
         By stage.
     """
-    weights = ", ".join(f"{stage} {specs[stage].weights_sha256[:12]}" for stage in kind.models.values())
+    checkpoints = ", ".join(f"{stage} {specs[stage].checkpoint_sha256}" for stage in plan.models.values())
     content = {
         "schema": SCHEMA_URL,
         "version": __version__,
-        "changelog": {__version__: f"exported by cascade {__version__}; sha256 of the weights: {weights}"},
+        "changelog": {__version__: f"exported by cascade {__version__}; sha256 of the checkpoints: {checkpoints}"},
         "monai_version": monai.__version__,
         "pytorch_version": str(torch.__version__).split("+")[0],
         "numpy_version": np.__version__,
         "required_packages_version": {"cascade-spine": __version__}
         | {package: importlib.metadata.version(package) for package in _PACKAGES},
-        "name": kind.title,
-        "task": kind.task,
-        "description": kind.description,
+        "name": plan.title,
+        "task": plan.task,
+        "description": plan.description,
         "authors": "The authors of cascade",
         "copyright": "The authors of cascade; Apache-2.0",
-        "data_source": _data_source(specs[kind.stage]),
+        "data_source": _data_source(specs[plan.stage]),
         "data_type": "nibabel",
         "image_classes": "one channel: MR, axes along RAS, resampled, clipped to percentiles, mean 0 and standard deviation 1",
         "label_classes": "any label scheme that cascade knows; structures that a scan does not label are not taken for background",
-        "pred_classes": f"logits of {', '.join(specs[kind.stage].classes)}",
+        "pred_classes": f"logits of {', '.join(specs[plan.stage].classes)}",
         "intended_use": "Research on lumbar-spine MR of adults. Not a medical device; not for diagnosis or treatment.",
         "references": [],
     }
-    for model, stage in kind.models.items():
+    for model, stage in plan.models.items():
         content[f"{'network' if model == 'model' else model}_data_format"] = network_format(specs[stage])
     return content
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cascade.errors import CascadeError
+from cascade.errors import ExportError
 from cascade.io.extras import extra
 from cascade.io.files import replacing
 from cascade.networks.checkpoint import Checkpoint, load_checkpoint
@@ -26,10 +26,6 @@ INPUT, OUTPUT, AXES = "image", "logits", {0: "batch", 2: "x", 3: "y", 4: "z"}
 
 #: Runs an exported network: normalised intensities (batch, 1, x, y, z) to logits (batch, classes, x, y, z), both float32.
 Runner = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-
-class ExportError(CascadeError):
-    """An exported network does not compute what the network computes."""
 
 
 def export_networks(

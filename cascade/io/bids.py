@@ -14,7 +14,7 @@ from typing import Any
 
 from cascade.errors import InputError
 from cascade.io.files import replacing
-from cascade.io.recognise import find_suffix, stem
+from cascade.io.formats import NIFTI, find_suffix, stem
 from cascade.labels import LabelScheme
 from cascade.terminology import colour_of, description_of
 
@@ -22,7 +22,6 @@ BIDS_VERSION = "1.10.0"
 #: Suffixes of the anatomical scans that are looked for.
 CONTRASTS = ("T1w", "T2w", "PDw", "T2starw", "FLAIR", "inplaneT1", "inplaneT2", "T2star", "PD")
 _DESCRIPTION = "dataset_description.json"
-_SCAN = (".nii.gz", ".nii")
 
 
 def find_bids_scans(root: Path) -> list[Path]:
@@ -36,7 +35,9 @@ def find_bids_scans(root: Path) -> list[Path]:
     if not (root / _DESCRIPTION).is_file():
         raise InputError(f"{root}: expected a BIDS data set; it has no {_DESCRIPTION}; give the data set's top folder")
     folders = [*root.glob("sub-*/anat"), *root.glob("sub-*/ses-*/anat")]
-    scans = [file for folder in folders for file in folder.iterdir() if find_suffix(file.name, _SCAN) and _contrast(file) in CONTRASTS]
+    scans = [
+        file for folder in folders for file in folder.iterdir() if find_suffix(file.name, NIFTI.suffixes) and _contrast(file) in CONTRASTS
+    ]
     if not scans:
         raise InputError(f"{root}: expected scans like sub-01/anat/sub-01_T2w.nii.gz; found none")
     return sorted(scans)

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from cascade.errors import InputError
-from cascade.io.nifti import SUFFIXES, read_image, read_label_array, write_labels, write_volume
+from cascade.io.formats import NIFTI
+from cascade.io.nifti import read_image, read_label_array, write_labels, write_volume
 from cascade.labels import CASCADE_EXTENDED, LabelScheme, get_scheme
 from cascade.volume import LabelMap, Volume, label_dtype
 
@@ -205,10 +206,10 @@ def _case_of_image(image: Path, scheme: str) -> Case:
 
 
 def _points(folder: Path, name: str) -> Path | None:
-    candidates = [folder / f"{name}_points{suffix}" for suffix in (*SUFFIXES, ".tsv")]
+    candidates = [folder / f"{name}_points{suffix}" for suffix in (*NIFTI.suffixes, ".tsv")]
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _existing(folder: Path, stem: str) -> Path:
-    candidates = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
-    return next((path for path in candidates if path.is_file()), candidates[-1])
+    candidates = [folder / f"{stem}{suffix}" for suffix in NIFTI.suffixes]
+    return next((path for path in candidates if path.is_file()), candidates[0])

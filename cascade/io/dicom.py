@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_rescale
-from pydicom.uid import UID
 
 from cascade.errors import InputError
-from cascade.io.dicom_series import DAMAGED, MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group, quiet, whole
+from cascade.io.dicom_headers import referable
+from cascade.io.dicom_pixels import read_pixels
+from cascade.io.dicom_series import MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group
+from cascade.notices import Notice
 from cascade.volume import MAX_VOXELS, FloatArray, Grid, Volume
 
-#: A slice may lie this far from its place on an even lattice.
-TOLERANCE_MM = 0.1
+#: A slice may lie this far from its place on an even lattice: a share of the distance of slices, but never less than what rounding does.
+LATTICE_TOLERANCE, ROUNDING_MM = 0.05, 0.1
 #: Directions may differ by this much (as components of a unit vector) within a series.
 _PARALLEL = 1e-3
 #: Slices closer than this are the same slice.
@@ -44,14 +44,14 @@ class DicomSource:
     slices : tuple of int
         For each frame, in the order of `datasets`, its index along the grid's third axis.
     grid : Grid
-    notes : tuple of (str, str)
-        Code and text of what the reader noticed.
+    notices : tuple of Notice
+        What the reader noticed.
     """
 
     datasets: tuple[Dataset, ...]
     slices: tuple[int, ...]
     grid: Grid
-    notes: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,7 @@ class _Frame:
     directions: FloatArray
     spacing: tuple[float, float]
     pixels: NDArray[np.float32] = field(repr=False)
+    assumed: tuple[str, ...] = ()
 
 
 def read_dicom(path: Path, series: str | None = None) -> tuple[Volume, DicomSource]:
@@ -81,7 +82,7 @@ def read_dicom(path: Path, series: str | None = None) -> tuple[Volume, DicomSour
     -------
     volume : Volume
     source : DicomSource
-        With notes ``duplicate-slices`` and ``slices-missing``.
+        With notes ``dicom-incomplete``, ``duplicate-slices`` and ``slices-missing``.
 
     Raises
     ------
@@ -89,6 +90,25 @@ def read_dicom(path: Path, series: str | None = None) -> tuple[Volume, DicomSour
         Not exactly one series qualifies, or its slices make no volume.
     """
     return read_series(choose_one(path, series), str(path))
+
+
+def check_referable(path: Path, series: str | None) -> tuple[Notice, ...]:
+    """Make sure, from the headers alone, that a DICOM object can refer to a series; see `read_dicom` for the parameters.
+
+    Returns
+    -------
+    notices : tuple of Notice
+        What has to be put right in such an object: ``dicom-repaired``.
+
+    Raises
+    ------
+    InputError
+        Not exactly one series qualifies, or its images have no names of their own.
+    """
+    headers = [file.read(stop_before_pixels=True) for file in choose_one(path, series).files]
+    _, repaired = referable(headers, 1.0, str(path))
+    text = f"{', '.join(repaired)}: missing, or not what the standard allows; put right or left empty in the DICOM object"
+    return (Notice("dicom-repaired", None, text),) if repaired else ()
 
 
 def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
@@ -102,8 +122,8 @@ def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
         data[:, :, index] = frame.pixels.T
     missing = sorted(set(range(grid.shape[2])) - set(slices))
     _interpolate(data, missing, slices)
-    notes = list(_notes(len(read) - len(frames), missing))
-    return Volume(data, grid), _source(frames, slices, grid, notes)
+    notices = list(_notices(len(read) - len(frames), missing, _assumed(series, frames)))
+    return Volume(data, grid), _source(frames, slices, grid, notices)
 
 
 def _all_frames(series: Series, name: str) -> Iterator[_Frame]:
@@ -118,7 +138,7 @@ def _all_frames(series: Series, name: str) -> Iterator[_Frame]:
 
 def _frames(file: DicomFile) -> Iterator[_Frame]:
     dataset = file.read()
-    pixels = _pixels(dataset, file.name)
+    pixels, assumed = read_pixels(dataset, file.name)
     if "PixelData" in dataset:
         del dataset.PixelData
     multi = "PerFrameFunctionalGroupsSequence" in dataset
@@ -132,7 +152,7 @@ def _frames(file: DicomFile) -> Iterator[_Frame]:
         rows, columns = _numbers(holders[2], "PixelSpacing", 2, file.name)
         if min(rows, columns) <= 0 or not np.allclose(directions @ directions.T, np.eye(2), atol=_PARALLEL):
             raise InputError(f"{file.name}: expected positive PixelSpacing and perpendicular ImageOrientationPatient; found others")
-        yield _Frame(file.name, dataset, number, np.array(position), directions, (rows, columns), pixels[number])
+        yield _Frame(file.name, dataset, number, np.array(position), directions, (rows, columns), pixels[number], assumed)
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int, name: str) -> tuple[float, ...]:
@@ -144,34 +164,6 @@ def _numbers(dataset: Dataset, keyword: str, count: int, name: str) -> tuple[flo
     if len(numbers) != count or not np.isfinite(numbers).all():
         raise InputError(f"{name}: expected {keyword} with {count} numbers; it is missing or unusable; export the original series again")
     return numbers
-
-
-def _pixels(dataset: Dataset, name: str) -> NDArray[np.float32]:
-    """Rescaled intensities, (frames, rows, columns)."""
-    count = whole(dataset, "Rows", 0) * whole(dataset, "Columns", 0) * whole(dataset, "NumberOfFrames", 1)
-    if not 0 < count <= MAX_VOXELS:
-        raise InputError(f"{name}: expected an image of 1 to {MAX_VOXELS} voxels; the header says {count}; export it again")
-    if attribute(dataset, "SamplesPerPixel", 1) != 1:
-        raise InputError(f"{name}: expected one number a pixel; found colours; choose another series with --series")
-    file_meta = getattr(dataset, "file_meta", Dataset())
-    syntax = UID(str(attribute(file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2")))
-    try:
-        with quiet():
-            stored = dataset.pixel_array.reshape(-1, whole(dataset, "Rows", 0), whole(dataset, "Columns", 0))
-            return np.stack([_rescaled(frame, dataset, number) for number, frame in enumerate(stored)])
-    except (RuntimeError, NotImplementedError) as error:
-        raise InputError(
-            f"{name}: expected pixels that can be decoded; no decoder for {syntax.name}; pip install cascade-spine[dicom], "
-            f"or decompress the files first (gdcmconv --raw)"
-        ) from error
-    except DAMAGED as error:
-        raise InputError(f"{name}: expected pixels; the file is truncated or damaged ({type(error).__name__}); export it again") from None
-
-
-def _rescaled(frame: NDArray[Any], dataset: Dataset, number: int) -> NDArray[np.float32]:
-    group = functional_group(dataset, number, "PixelValueTransformationSequence")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(apply_rescale(frame, dataset if group is None else group), dtype=np.float32)
 
 
 def _without_copies(frames: Sequence[_Frame], name: str) -> list[_Frame]:
@@ -213,8 +205,12 @@ def _arrange(frames: list[_Frame], name: str) -> tuple[list[_Frame], list[int], 
     step = (positions[-1] - positions[0]) / count
     slices = np.rint((heights - heights[0]) / (step @ normal)).astype(int)
     off = np.abs(positions - (positions[0] + slices[:, None] * step)).max()
-    if off > TOLERANCE_MM or len(set(slices.tolist())) < len(slices):
-        raise InputError(f"{name}: expected evenly spaced slices; found some {off:.1f} mm off; separate the stacks or resample the scan")
+    allowed = max(ROUNDING_MM, LATTICE_TOLERANCE * smallest)
+    if off > allowed or len(set(slices.tolist())) < len(slices):
+        raise InputError(
+            f"{name}: expected evenly spaced slices, at most {allowed:.2f} mm off; found some {off:.2f} mm off; "
+            "separate the stacks or resample the scan"
+        )
     if count + 1 - len(frames) > _MISSING_SHARE * (count + 1):
         raise InputError(f"{name}: expected {count + 1} slices; found {len(frames)}; the export is incomplete, export the series again")
     rows, columns = frames[0].spacing
@@ -233,15 +229,23 @@ def _interpolate(data: NDArray[np.float32], missing: Iterable[int], slices: Sequ
         data[:, :, index] = (1 - weight) * data[:, :, below] + weight * data[:, :, above]
 
 
-def _notes(copies: int, missing: Sequence[int]) -> Iterator[tuple[str, str]]:
+def _assumed(series: Series, frames: Sequence[_Frame]) -> list[str]:
+    """What was assumed of this series, each once, in the order in which it was met."""
+    return list(dict.fromkeys([*series.assumed, *(text for frame in frames for text in frame.assumed)]))
+
+
+def _notices(copies: int, missing: Sequence[int], assumed: Sequence[str]) -> Iterator[Notice]:
+    if assumed:
+        yield Notice("dicom-incomplete", None, f"the files are not as the standard asks: {'; '.join(assumed)}")
     if copies:
-        yield "duplicate-slices", f"{copies} images repeat a slice; each slice is used once"
+        yield Notice("duplicate-slices", None, f"{copies} images repeat a slice; each slice is used once")
     if missing:
-        yield "slices-missing", f"{len(missing)} slices are missing inside the series; they are interpolated from their neighbours"
+        text = f"{len(missing)} slices are missing inside the series; they are interpolated from their neighbours"
+        yield Notice("slices-missing", None, text)
 
 
-def _source(frames: Sequence[_Frame], slices: Sequence[int], grid: Grid, notes: Iterable[tuple[str, str]]) -> DicomSource:
+def _source(frames: Sequence[_Frame], slices: Sequence[int], grid: Grid, notices: Iterable[Notice]) -> DicomSource:
     if len({id(frame.dataset) for frame in frames}) == 1:
         in_file = sorted(zip(frames, slices, strict=True), key=lambda pair: pair[0].number)
-        return DicomSource((frames[0].dataset,), tuple(index for _, index in in_file), grid, tuple(notes))
-    return DicomSource(tuple(frame.dataset for frame in frames), tuple(slices), grid, tuple(notes))
+        return DicomSource((frames[0].dataset,), tuple(index for _, index in in_file), grid, tuple(notices))
+    return DicomSource(tuple(frame.dataset for frame in frames), tuple(slices), grid, tuple(notices))

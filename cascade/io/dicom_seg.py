@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence, PixelMeasuresSequence
@@ -20,23 +19,19 @@ from pydicom.uid import generate_uid
 
 from cascade.errors import InputError, OutputError
 from cascade.io.dicom import LPS_TO_RAS, DicomSource
+from cascade.io.dicom_headers import referable
 from cascade.io.dicom_series import DAMAGED, attribute, quiet
 from cascade.io.files import replacing
+from cascade.io.formats import NOT_DICOM, SEG_TYPES, SegType, Source
 from cascade.labels import CANAL, rank
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import Grid, LabelMap
 
-SegType = Literal["binary", "labelmap"]
 #: The series number of a segmentation: the source's, and this in front.
 _SERIES_OFFSET = 9000
-#: Attributes that every DICOM image has, if only empty, and anonymised ones sometimes lack.
-_MAY_BE_EMPTY = (
-    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "ReferringPhysicianName"),
-    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime"),
-)
 
 
-def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type: SegType = "binary") -> None:
+def write_dicom_seg(labels: LabelMap, path: Path, source: Source | None, seg_type: SegType = "binary") -> None:
     """Write labels as a DICOM SEG that refers to the series they were made from.
 
     Segments are numbered from head to foot; their labels are the names of the structures. UIDs are derived from the
@@ -48,22 +43,29 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
         On the grid of `source`, in any storage order.
     path : Path
     source : DicomSource
+        What else a scan was read from is refused.
     seg_type : {"binary", "labelmap"}
         One bit image a segment, which every viewer reads, or one number a pixel (DICOM 2024d and later).
 
     Raises
     ------
     OutputError
-        There is no structure to write, the labels are not on the source's grid, or the source lacks what a SEG must repeat.
+        There is no structure to write, the labels are not on the source's grid, or the source cannot be referred to.
+    InputError
+        As for `cascade.io.dicom_headers.referable`.
     """
     from cascade._version import __version__
 
+    if seg_type not in SEG_TYPES:
+        raise OutputError(f"{path}: expected a DICOM SEG of type {' or '.join(SEG_TYPES)}; found {seg_type!r}")
+    if not isinstance(source, DicomSource):
+        raise OutputError(NOT_DICOM.format(path=path))
     names = sorted(labels.structures, key=_from_head_to_foot)
     if not names:
         raise OutputError(f"{path}: expected at least one structure; found none; a DICOM SEG cannot be empty")
     frames = _frames(labels, names, source, path)
     uid = _content_uid(frames, names, source, f"{seg_type} {__version__}")
-    datasets = [_complete(dataset) for dataset in source.datasets]
+    datasets, _ = referable(source.datasets, source.grid.spacing_mm[2], str(path))
     try:
         with quiet():
             seg = Segmentation(
@@ -89,9 +91,14 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: DicomSource, seg_type:
                 seg.save_as(temporary)
     except (AttributeError, ValueError, TypeError) as error:
         raise OutputError(
-            f"{path}: expected a source series that a DICOM SEG can refer to; it lacks what the standard asks for "
-            f"({type(error).__name__}); write .seg.nrrd or .nii.gz instead"
+            f"{path}: expected a source series that a DICOM SEG can refer to; its headers cannot be used ({type(error).__name__}); "
+            "write .seg.nrrd or .nii.gz instead"
         ) from error
+
+
+def read_segments(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+    """Read the segment numbers of a DICOM SEG; see `read_dicom_seg`."""
+    return read_dicom_seg(path)[:2]
 
 
 def read_dicom_seg(path: Path) -> tuple[NDArray[np.uint16], Grid, dict[int, str]]:
@@ -146,15 +153,6 @@ def _content_uid(frames: NDArray[np.uint8], names: list[str], source: DicomSourc
     digest = hashlib.sha256(frames.tobytes()).hexdigest()
     images = [str(dataset.SOPInstanceUID) for dataset in source.datasets]
     return str(generate_uid(entropy_srcs=[digest, *names, *images, how]))
-
-
-def _complete(dataset: Dataset) -> Dataset:
-    """A shallow copy that has, empty, what an anonymiser took away."""
-    header = copy.copy(dataset)
-    for keyword in _MAY_BE_EMPTY:
-        if keyword not in header:
-            setattr(header, keyword, "")
-    return header
 
 
 def _describe(number: int, structure: str, version: str) -> SegmentDescription:

@@ -14,7 +14,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from cascade.errors import InputError
-from cascade.io.recognise import recognise, recognise_content
+from cascade.io.recognise import head_of, is_dicom, is_zip
 
 #: MR Image Storage, Enhanced MR Image Storage, Legacy Converted Enhanced MR Image Storage.
 MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
@@ -47,6 +47,7 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName"),
     *("PatientID", "PatientName", "ImageType", "EchoTime", "InversionTime", "ScanningSequence", "ImageOrientationPatient"),
+    *("Modality", "ImagePositionPatient", "PixelSpacing"),
     *("Rows", "Columns", "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 
@@ -103,6 +104,8 @@ class Series:
         Columns, rows.
     localiser : bool
     files : tuple of DicomFile
+    assumed : tuple of str
+        What was assumed of its headers, in words.
     """
 
     uid: str
@@ -115,6 +118,7 @@ class Series:
     size: tuple[int, int]
     localiser: bool
     files: tuple[DicomFile, ...] = field(repr=False)
+    assumed: tuple[str, ...] = ()
 
     @property
     def obstacle(self) -> str | None:
@@ -143,54 +147,82 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def find_series(path: Path) -> list[Series]:
-    """List the MR series of a folder (recursively), zip or file, by number.
+@dataclass(frozen=True)
+class Found:
+    """What a folder, zip or file holds.
+
+    Parameters
+    ----------
+    series : tuple of Series
+        By study and number.
+    problems : tuple of InputError
+        What could not be used: damaged files, and series that mix patients. No series of a folder that holds a damaged file is
+        listed, since nobody can tell to which it belongs.
+    """
+
+    series: tuple[Series, ...]
+    problems: tuple[InputError, ...] = ()
+
+    @property
+    def studies(self) -> list[list[Series]]:
+        """The series, study by study; those without a study's UID by folder."""
+        return [list(study) for _, study in itertools.groupby(self.series, key=_study_of)]
+
+
+def find_series(path: Path) -> Found:
+    """Find the MR series of a folder (recursively), zip or file.
 
     Raises
     ------
     InputError
-        There is no MR image, a file is damaged, or one series or folder mixes patients.
+        There is no MR image, or the zip cannot be read.
     """
-    found = group_series(_files(path), MR_CLASSES)
-    if not found:
+    found = group_series(_files(path), mr_only=True)
+    if not found.series and not found.problems:
         raise InputError(f"{path}: expected DICOM MR images; found none")
     return found
 
 
-def group_series(files: Iterable[DicomFile], classes: Sequence[str] | None = None) -> list[Series]:
-    """Group files into series, by study and number; those of other SOP classes than `classes` are left out.
-
-    Raises
-    ------
-    InputError
-        A file is damaged, or one series mixes patients.
-    """
-    groups: dict[str, list[tuple[DicomFile, Dataset]]] = {}
+def group_series(files: Iterable[DicomFile], *, mr_only: bool = False) -> Found:
+    """Group files into series, by study and number."""
+    groups: dict[tuple[str, ...], list[tuple[DicomFile, Dataset]]] = {}
+    problems: list[InputError] = []
+    damaged: set[Path] = set()
     for file in files:
-        header = file.read(stop_before_pixels=True, specific_tags=_TAGS)
-        if classes is None or attribute(header, "SOPClassUID") in classes:
-            groups.setdefault(str(attribute(header, "SeriesInstanceUID", "")), []).append((file, header))
-    found = [_describe(uid, members) for uid, members in groups.items()]
-    return sorted(found, key=lambda series: (series.study_uid, series.number is None, series.number or 0, series.uid))
+        try:
+            header = file.read(stop_before_pixels=True, specific_tags=_TAGS)
+        except InputError as problem:
+            problems.append(problem)
+            damaged.add(file.origin)
+            continue
+        if not mr_only or _is_mr(header):
+            groups.setdefault(_group_of(file, header), []).append((file, header))
+    found = []
+    for members in groups.values():
+        try:
+            found.append(_describe(members, damaged))
+        except InputError as problem:
+            problems.append(problem)
+    return Found(tuple(sorted(found, key=_place_in_list)), tuple(problems))
 
 
-def find_studies(path: Path) -> list[list[Series]]:
-    """List the series of a folder or zip, study by study; see `find_series`.
+def find_studies(path: Path) -> Found:
+    """Find the series of a folder or zip of studies: as `find_series`, but a folder of several patients is a problem.
 
     Raises
     ------
     InputError
-        As for `find_series`, or one folder or zip holds files of several patients.
+        As for `find_series`.
     """
     found = find_series(path)
     patients: dict[Path, set[str]] = {}
-    for series in found:
+    for series in found.series:
         for file in series.files:
             patients.setdefault(file.origin, set()).add(series.patient)
-    for folder, known in patients.items():
-        if len(known) > 1:
-            raise InputError(f"{folder}: expected one patient; found {len(known)}; give each patient a folder")
-    return [list(study) for _, study in itertools.groupby(found, key=lambda series: series.study_uid)]
+    mixed = {folder: len(known) for folder, known in patients.items() if len(known) > 1}
+    problems = [InputError(f"{folder}: expected one patient; found {n}; give each patient a folder") for folder, n in mixed.items()]
+    sound = tuple(series for series in found.series if not any(file.origin in mixed for file in series.files))
+    return Found(sound, (*found.problems, *problems))
 
 
 def choose(found: Sequence[Series], wanted: str | None, name: str) -> list[Series]:
@@ -219,7 +251,7 @@ def choose(found: Sequence[Series], wanted: str | None, name: str) -> list[Serie
         raise InputError(f"{name}: expected a series of parallel MR slices; found {listing(found)}")
     sagittal_t2 = [series for series in usable if series.plane == "sagittal" and series.weighting == "T2"]
     if len(usable) > 1 and not sagittal_t2:
-        raise InputError(f"{name}: expected one series or a sagittal T2; found {listing(found)}; choose one with --series NUMBER")
+        raise InputError(f"{name}: expected one series or a sagittal T2; found {listing(found)}; {_how_to_choose(found)}")
     return usable if len(usable) == 1 else sagittal_t2
 
 
@@ -229,20 +261,33 @@ def choose_one(path: Path, wanted: str | None) -> Series:
     Raises
     ------
     InputError
-        As for `find_series` and `choose`, or there are several patients or series.
+        As for `find_series` and `choose`, or a part cannot be used, or there are several patients or series.
     """
     found = find_series(path)
-    if len({series.patient for series in found}) > 1 and wanted is None:
-        raise InputError(f"{path}: expected one patient; found {len({series.patient for series in found})}; give one patient's folder")
-    chosen = choose(found, wanted, str(path))
+    if found.problems and (wanted is None or not any(wanted in (str(series.number), series.uid) for series in found.series)):
+        raise found.problems[0]
+    patients = len({series.patient for series in found.series})
+    if patients > 1 and wanted is None:
+        raise InputError(f"{path}: expected one patient; found {patients}; give one patient's folder")
+    chosen = choose(found.series, wanted, str(path))
     if len(chosen) > 1:
-        raise InputError(f"{path}: expected one series; found {listing(chosen)}; choose with --series NUMBER")
+        raise InputError(f"{path}: expected one series; found {listing(chosen)}; {_how_to_choose(chosen)}")
     return chosen[0]
 
 
-def listing(found: Iterable[Series]) -> str:
-    """Describe series in one line."""
-    return "; ".join(map(str, found)) or "none"
+def listing(found: Sequence[Series]) -> str:
+    """Describe series in one line, with their UIDs where numbers do not tell them apart."""
+    return "; ".join(f"{series}, UID {series.uid}" if _needs_uid(series, found) else str(series) for series in found) or "none"
+
+
+def _needs_uid(series: Series, found: Sequence[Series]) -> bool:
+    return bool(series.uid) and (series.number is None or [other.number for other in found].count(series.number) > 1)
+
+
+def _how_to_choose(found: Sequence[Series]) -> str:
+    if any(not series.uid for series in found):
+        return "give the folder of one series"
+    return f"choose with --series {'UID' if any(_needs_uid(series, found) for series in found) else 'NUMBER'}"
 
 
 def attribute(dataset: Dataset, keyword: str, default: Any = None) -> Any:
@@ -277,9 +322,9 @@ def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | No
 def _files(path: Path) -> Iterator[DicomFile]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.is_file() and recognise(file) == "dicom":
+            if file.is_file() and is_dicom(head_of(file)):
                 yield DicomFile(str(file), file.parent, file)
-    elif recognise(path) == "zip":
+    elif is_zip(head_of(path)):
         yield from _members(path)
     else:
         yield DicomFile(str(path), path.parent, path)
@@ -295,7 +340,7 @@ def _members(path: Path) -> Iterator[DicomFile]:
                 raise NotImplementedError
             for entry in entries:
                 content = archive.read(entry)  # never more than its stated size
-                if recognise_content(content[:132]) == "dicom":
+                if is_dicom(content[:132]):
                     yield DicomFile(f"{path}/{entry.filename}", path, content)
     except (zipfile.BadZipFile, RuntimeError, *DAMAGED) as error:
         raise InputError(f"{path}: expected a plain zip; it is damaged or encrypted ({type(error).__name__}); unpack it first") from None
@@ -316,17 +361,54 @@ def _check_deflated(source: BinaryIO) -> None:
     source.seek(0)
 
 
-def _describe(uid: str, members: Sequence[tuple[DicomFile, Dataset]]) -> Series:
+def _number_of(header: Dataset) -> int | None:
+    number = whole(header, "SeriesNumber", -1)
+    return None if number < 0 else number
+
+
+def _is_mr(header: Dataset) -> bool:
+    """Tell MR images by their class; where an anonymiser took that away, by modality and the attributes that place an image."""
+    known = _class_of(header)
+    if known:
+        return known in MR_CLASSES
+    placed = all(attribute(header, keyword) for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
+    return placed and str(attribute(header, "Modality", "MR")).strip() == "MR"
+
+
+def _class_of(header: Dataset) -> str:
+    meta = getattr(header, "file_meta", None) or Dataset()
+    return str(attribute(header, "SOPClassUID") or attribute(meta, "MediaStorageSOPClassUID") or "")
+
+
+def _group_of(file: DicomFile, header: Dataset) -> tuple[str, ...]:
+    """What the files of one series share: its UID, or where that is missing folder and number."""
+    uid = str(attribute(header, "SeriesInstanceUID", ""))
+    return (uid,) if uid else ("", str(file.origin), str(attribute(header, "SeriesNumber", "")))
+
+
+def _study_of(series: Series) -> tuple[str, ...]:
+    return (series.study_uid,) if series.study_uid else ("", str(series.origin))
+
+
+def _place_in_list(series: Series) -> tuple[object, ...]:
+    return (*_study_of(series), series.number is None, series.number or 0, series.uid)
+
+
+def _describe(members: Sequence[tuple[DicomFile, Dataset]], damaged: Collection[Path]) -> Series:
     headers = [header for _, header in members]
     first, name = headers[0], members[0][0].name
+    if any(file.origin in damaged for file, _ in members):
+        raise InputError(
+            f"{members[0][0].origin}: expected whole files; one is damaged, and nobody can tell of which series; "
+            "export it again, or take it out of the folder"
+        )
     patients = {_patient(header) for header in headers}
     if len(patients) > 1:
         raise InputError(f"{name}: expected one patient in a series; found {len(patients)}; separate the files")
-    number = attribute(first, "SeriesNumber")
     return Series(
-        uid=uid,
+        uid=str(attribute(first, "SeriesInstanceUID", "")),
         study_uid=str(attribute(first, "StudyInstanceUID", "")),
-        number=int(number) if isinstance(number, int) else None,
+        number=_number_of(first),
         patient=patients.pop(),
         plane=_plane(headers),
         weighting="T2" if _is_t2(first) else "other",
@@ -334,6 +416,7 @@ def _describe(uid: str, members: Sequence[tuple[DicomFile, Dataset]]) -> Series:
         size=(whole(first, "Columns", 0), whole(first, "Rows", 0)),
         localiser=any("LOCALIZER" in str(attribute(header, "ImageType", "")) for header in headers),
         files=tuple(file for file, _ in members),
+        assumed=() if all(map(_class_of, headers)) else ("SOPClassUID is absent, and they are taken for MR images",),
     )
 
 

@@ -1,44 +1,209 @@
-"""The front door for files: scans of any format in, labels in any format out.
+"""The table of file formats, and the front door: scans of any format in, labels in any format out.
 
-Inputs are recognised by content, outputs by the suffix of their name.
+Inputs are recognised by content, outputs by the suffix of their name. A format is one entry of `FORMATS` and a module with its
+reader and writer, which is imported when it is first used.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-from numpy.typing import NDArray
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from cascade.errors import InputError, OutputError
+from cascade.io import recognise
 from cascade.io.extras import extra
-from cascade.io.nifti import NiftiHeader, read_image, read_label_array, whole_numbers, write_labels
-from cascade.io.recognise import Kind, find_suffix, is_there, recognise
-from cascade.volume import Grid, LabelMap, Volume
+from cascade.io.recognise import head_of, is_there
 
 if TYPE_CHECKING:
-    from cascade.io.dicom_seg import SegType
+    from numpy.typing import NDArray
 
-#: Output formats by the suffix that asks for them; longer suffixes first.
-OUTPUT_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".dcm")
-SEG_TYPES: tuple[SegType, ...] = ("binary", "labelmap")
+    from cascade.notices import Notice
+    from cascade.volume import Grid, LabelMap, Volume
+
+SegType = Literal["binary", "labelmap"]
+SEG_TYPES: tuple[SegType, ...] = get_args(SegType)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format. Functions are named ``module:function``, and called as in `read_scan_file` and its neighbours.
+
+    Parameters
+    ----------
+    title : str
+        For people.
+    is_content : callable or None
+        Tells the format by the first bytes of a file, unpacked if it was gzipped; None if only a name does.
+    suffixes : tuple of str
+        What a file name loses when another file is named after it.
+    outputs : tuple of str
+        Those of the suffixes that ask for labels in this format.
+    detached : tuple of str
+        Suffixes of headers whose voxels are in a file beside them, and of such files.
+    read_scan, read_labels, write_labels : str
+        Empty if the format has none. One that no scan can be read from holds labels.
+    check_scan : str
+        Refuses, before anything is computed, a scan that the labels could not refer to.
+    extra : str
+        The extra that brings what the functions need; empty if they need none.
+    is_dicom : bool
+        Several series may lie in one path, labels refer to theirs, and files are known by content alone.
+    """
+
+    title: str
+    is_content: Callable[[bytes], bool] | None
+    suffixes: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    detached: tuple[str, ...] = ()
+    read_scan: str = ""
+    read_labels: str = ""
+    write_labels: str = ""
+    check_scan: str = ""
+    extra: str = ""
+    is_dicom: bool = False
+
+
+NIFTI = Format(
+    "NIfTI",
+    recognise.is_nifti,
+    (".nii.gz", ".nii"),
+    outputs=(".nii.gz", ".nii"),
+    detached=(".hdr", ".img"),
+    read_scan="cascade.io.nifti:read_image",
+    read_labels="cascade.io.nifti:read_label_array",
+    write_labels="cascade.io.nifti:write_labels",
+)
+SEG_NRRD = Format(
+    "3D Slicer's segmentation",
+    None,
+    (".seg.nrrd",),
+    outputs=(".seg.nrrd",),
+    write_labels="cascade.io.itk:write_segments",
+    extra="itk",
+)
+NRRD = Format(
+    "NRRD",
+    recognise.is_nrrd,
+    (".nrrd", ".nhdr"),
+    outputs=(".nrrd",),
+    detached=(".nhdr",),
+    read_scan="cascade.io.itk:read_scan",
+    read_labels="cascade.io.itk:read_labels",
+    write_labels="cascade.io.itk:write_labels",
+    extra="itk",
+)
+ZIP = Format("zip", recognise.is_zip, (".zip",), read_scan="cascade.io.dicom:read_dicom", extra="dicom", is_dicom=True)
+METAIMAGE = Format(
+    "MetaImage",
+    recognise.is_metaimage,
+    (".mha", ".mhd"),
+    outputs=(".mha",),
+    detached=(".mhd",),
+    read_scan="cascade.io.itk:read_scan",
+    read_labels="cascade.io.itk:read_labels",
+    write_labels="cascade.io.itk:write_labels",
+    extra="itk",
+)
+DICOM = Format(
+    "DICOM",
+    recognise.is_dicom,
+    (".dcm",),
+    outputs=(".dcm",),
+    read_scan="cascade.io.dicom:read_dicom",
+    read_labels="cascade.io.dicom_seg:read_segments",
+    write_labels="cascade.io.dicom_seg:write_dicom_seg",
+    check_scan="cascade.io.dicom:check_referable",
+    extra="dicom",
+    is_dicom=True,
+)
+#: The formats. The first whose suffix a name has, or that knows a content, is the one.
+FORMATS = (NIFTI, SEG_NRRD, NRRD, ZIP, METAIMAGE, DICOM)
+#: All suffixes, and those that ask for labels in a format.
+SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.suffixes)
+OUTPUT_SUFFIXES = tuple(suffix for form in FORMATS for suffix in form.outputs)
+#: What a scan may be, for messages.
+TITLES = tuple(form.title for form in (NIFTI, DICOM, NRRD, METAIMAGE))
+#: Endings by which a file's name says that it holds labels.
+_ENDINGS_OF_LABELS = ("_labels", "_seg", "_mask", "_dseg", "_levels")
+NOT_DICOM = (
+    "{path}: expected a scan read from DICOM, which a DICOM SEG has to refer to; found another format; "
+    "give the DICOM series as input, or write .seg.nrrd or .nii.gz"
+)
 
 
 class Source(Protocol):
     """What a reader remembers of a file, for the writer of its labels."""
 
     @property
-    def notes(self) -> tuple[tuple[str, str], ...]:
-        """Code and text of what the reader noticed."""
+    def notices(self) -> tuple[Notice, ...]:
+        """What the reader noticed."""
 
 
 @dataclass(frozen=True)
 class PlainSource:
-    """A file of which nothing but the reader's notes is needed again."""
+    """A file of which nothing but the reader's notices is needed again."""
 
-    notes: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+def format_of(path: Path) -> Format | None:
+    """Tell the format of a file by its content; None if it is none of ours, or cannot be read. A folder is DICOM."""
+    if not is_there(path):
+        return None
+    return DICOM if path.is_dir() else format_of_content(head_of(path))
+
+
+def format_of_content(head: bytes) -> Format | None:
+    """Tell the format by the first bytes of a file (unpacked, if it was gzipped)."""
+    return next((form for form in FORMATS if form.is_content and form.is_content(head)), None)
+
+
+def format_of_name(name: str) -> Format | None:
+    """The format that a file's name speaks of."""
+    return next((form for form in FORMATS if find_suffix(name, form.suffixes)), None)
+
+
+def find_suffix(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str:
+    """The suffix of a file name among `suffixes`, in lower case; empty if it has none of them.
+
+    >>> find_suffix("T2.NII.GZ"), find_suffix("t2.seg.nrrd"), find_suffix("scan")
+    ('.nii.gz', '.seg.nrrd', '')
+    """
+    return next((suffix for suffix in suffixes if name.lower().endswith(suffix)), "")
+
+
+def stem(name: str) -> str:
+    """A file name without its suffix.
+
+    >>> stem("t2.seg.nrrd"), stem("1.2.840.113")
+    ('t2', '1.2.840.113')
+    """
+    return name[: len(name) - len(find_suffix(name))]
+
+
+def find_scans(folder: Path, leave_out: Path) -> Iterator[tuple[Path, Format]]:
+    """Find the files in a folder, searched recursively, that are scans by content or by name; labels and earlier outputs are skipped.
+
+    Parameters
+    ----------
+    folder : Path
+    leave_out : Path
+        Folder that outputs go to.
+    """
+    outputs = leave_out.resolve()
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file() or file.name.startswith(".") or outputs in (file.resolve(), *file.resolve().parents):
+            continue
+        named = format_of_name(file.name)
+        if stem(file.name).lower().endswith(_ENDINGS_OF_LABELS) or (named and not named.read_scan):
+            continue
+        found = format_of(file) or (NIFTI if named is NIFTI else None)
+        if found:
+            yield file, found
 
 
 def read_scan_file(path: Path, series: str | None = None) -> tuple[Volume, Source | None]:
@@ -63,17 +228,9 @@ def read_scan_file(path: Path, series: str | None = None) -> tuple[Volume, Sourc
     MissingExtraError
         The format needs an extra that is not installed.
     """
-    kind = _recognised(path)
-    if kind == "nifti":
-        return read_image(path)
-    if kind in ("dicom", "zip"):
-        with extra("dicom", str(path)):
-            from cascade.io.dicom import read_dicom
-        return read_dicom(path, series)
-    with extra("itk", str(path)):
-        from cascade.io.itk import read_itk
-    volume, notes = read_itk(path, kind)
-    return volume, PlainSource(notes)
+    form = _recognised(path)
+    read: Callable[..., tuple[Volume, Source | None]] = _function(form, form.read_scan, path)
+    return read(path, series) if form.is_dicom else read(path)
 
 
 def read_labels_file(path: Path) -> tuple[NDArray[Any], Grid]:
@@ -86,19 +243,11 @@ def read_labels_file(path: Path) -> tuple[NDArray[Any], Grid]:
     MissingExtraError
         The format needs an extra that is not installed.
     """
-    kind = _recognised(path)
-    if kind == "nifti":
-        return read_label_array(path)
-    if kind == "dicom":
-        with extra("dicom", str(path)):
-            from cascade.io.dicom_seg import read_dicom_seg
-        return read_dicom_seg(path)[:2]
-    if kind == "zip":
-        raise InputError(f"{path}: expected a label file; found a zip; unpack it first")
-    with extra("itk", str(path)):
-        from cascade.io.itk import read_itk_array
-    data, grid = read_itk_array(path, kind)
-    return whole_numbers(data, path), grid
+    form = _recognised(path)
+    if not form.read_labels:
+        raise InputError(f"{path}: expected a label file; found a {form.title}; unpack it first")
+    read: Callable[[Path], tuple[NDArray[Any], Grid]] = _function(form, form.read_labels, path)
+    return read(path)
 
 
 def write_labels_file(labels: LabelMap, path: Path, source: Source | None = None, seg_type: SegType = "binary") -> None:
@@ -120,21 +269,16 @@ def write_labels_file(labels: LabelMap, path: Path, source: Source | None = None
     MissingExtraError
         The format needs an extra that is not installed.
     """
-    suffix = output_suffix(path)
-    if suffix in (".nii", ".nii.gz"):
-        write_labels(labels, path, source if isinstance(source, NiftiHeader) else None)
-    elif suffix == ".dcm":
-        _write_seg(labels, path, source, seg_type)
+    form = output_format(path)
+    write: Callable[..., None] = _function(form, form.write_labels, path)
+    if form.is_dicom:
+        write(labels, path, source, seg_type)
     else:
-        with extra("itk", str(path)):
-            from cascade.io.itk import write_itk
-        from cascade.io.slicer import seg_entries
-
-        write_itk(labels, path, suffix.removeprefix(".seg"), seg_entries(labels) if suffix == ".seg.nrrd" else None)
+        write(labels, path, source)
 
 
-def output_suffix(path: Path) -> str:
-    """The suffix that says an output's format.
+def output_format(path: Path) -> Format:
+    """The format that the name of an output asks for.
 
     Raises
     ------
@@ -143,56 +287,56 @@ def output_suffix(path: Path) -> str:
 
     Examples
     --------
-    >>> output_suffix(Path("levels.seg.nrrd")), output_suffix(Path("levels.NII.GZ"))
-    ('.seg.nrrd', '.nii.gz')
+    >>> output_format(Path("levels.seg.nrrd")).title, output_format(Path("levels.NII.GZ")).title
+    ("3D Slicer's segmentation", 'NIfTI')
     """
-    found = find_suffix(path.name, OUTPUT_SUFFIXES)
-    if not found:
+    found = next((form for form in FORMATS if find_suffix(path.name, form.outputs)), None)
+    if found is None:
         raise OutputError(f"{path}: expected an output name that ends in {', '.join(OUTPUT_SUFFIXES)}")
     return found
 
 
-def check_output(path: Path, scan: Path, *others: Path | None) -> None:
+def check_output(path: Path, scan: Path, *others: Path | None, series: str | None = None) -> tuple[Notice, ...]:
     """Refuse, before anything is computed, an output that cannot be written for this scan.
+
+    Returns
+    -------
+    notices : tuple of Notice
+        What will be written otherwise than the scan says.
 
     Raises
     ------
     OutputError
         The suffix is unknown, the output is the input, or a DICOM SEG is asked for a scan that is not DICOM.
+    InputError
+        A DICOM SEG is asked for a series to which it cannot refer.
     """
-    suffix = output_suffix(path)
+    wanted = output_format(path)
     for output in (path, *others):
         if output is not None and is_there(output) and is_there(scan) and output.samefile(scan):
             raise OutputError(f"{output}: expected an output other than the input; the scan would be overwritten; choose another name")
-    if suffix == ".dcm" and is_there(scan) and recognise(scan) not in ("dicom", "zip"):
-        raise OutputError(_NOT_DICOM.format(path=path))
+    if not (wanted.is_dicom and is_there(scan)):
+        return ()
+    if not ((found := format_of(scan)) and found.is_dicom):
+        raise OutputError(NOT_DICOM.format(path=path))
+    check: Callable[..., tuple[Notice, ...]] = _function(wanted, wanted.check_scan, path)
+    return check(scan, series)
 
 
-def _write_seg(labels: LabelMap, path: Path, source: Source | None, seg_type: SegType) -> None:
-    if seg_type not in SEG_TYPES:
-        raise OutputError(f"{path}: expected a DICOM SEG of type {' or '.join(SEG_TYPES)}; found {seg_type!r}")
-    with extra("dicom", str(path)):
-        from cascade.io.dicom import DicomSource
-        from cascade.io.dicom_seg import write_dicom_seg
-    if not isinstance(source, DicomSource):
-        raise OutputError(_NOT_DICOM.format(path=path))
-    write_dicom_seg(labels, path, source, seg_type)
+def _function(form: Format, name: str, path: Path) -> Callable[..., Any]:
+    with extra(form.extra, str(path)):
+        function: Callable[..., Any] = resolve_name(name)
+    return function
 
 
-_NOT_DICOM = (
-    "{path}: expected a scan read from DICOM, which a DICOM SEG has to refer to; found another format; "
-    "give the DICOM series as input, or write .seg.nrrd or .nii.gz"
-)
-
-
-def _recognised(path: Path) -> Kind:
+def _recognised(path: Path) -> Format:
     if not is_there(path):
         raise InputError(f"{path}: expected a file or folder; there is no such file")
-    kind = recognise(path)
-    if kind is None and find_suffix(path.name, (".nii", ".nii.gz")):
-        return "nifti"
-    if kind is None and not os.access(path, os.R_OK):
+    found = format_of(path)
+    if found is None and format_of_name(path.name) is NIFTI:
+        return NIFTI
+    if found is None and not os.access(path, os.R_OK):
         raise InputError(f"{path}: expected a readable file; permission denied; change its permissions")
-    if kind is None:
-        raise InputError(f"{path}: expected NIfTI, DICOM, NRRD or MetaImage; its content is none of these")
-    return kind
+    if found is None:
+        raise InputError(f"{path}: expected {', '.join(TITLES[:-1])} or {TITLES[-1]}; its content is none of these")
+    return found

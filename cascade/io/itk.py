@@ -20,42 +20,52 @@ from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError
 from cascade.io.files import replacing
+from cascade.io.formats import PlainSource, Source
 from cascade.io.itk_headers import check_header, native_name
+from cascade.io.nifti import whole_numbers
+from cascade.io.recognise import head_of, is_nrrd
+from cascade.io.slicer import seg_entries
+from cascade.notices import Notice
 from cascade.volume import Grid, LabelMap, Volume
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote the values of a file
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-#: ITK's reader by the name of the format; the suffix of a file is not asked.
+#: ITK's reader by format (the suffix of a file is not asked), what people call the format, and what a header with an orientation says.
 _READERS = {"nrrd": "NrrdImageIO", "metaimage": "MetaImageIO"}
-#: What a header with an orientation says, by format.
+_TITLES = {"nrrd": "NRRD", "metaimage": "MetaImage"}
 _ORIENTED = {"nrrd": (b"space directions:",), "metaimage": (b"TransformMatrix", b"Orientation", b"Rotation")}
 
 
-def read_itk(path: Path, kind: str) -> tuple[Volume, tuple[tuple[str, str], ...]]:
+def read_scan(path: Path) -> tuple[Volume, PlainSource]:
     """Read a scan.
-
-    Parameters
-    ----------
-    path : Path
-    kind : {"nrrd", "metaimage"}
 
     Returns
     -------
     volume : Volume
-    notes : tuple of (str, str)
-        ``no-orientation`` where the header gives none.
+    source : PlainSource
+        With a note ``no-orientation`` where the header gives none.
 
     Raises
     ------
     InputError
         The file is damaged, or not one 3-D scalar image.
     """
-    data, grid = read_itk_array(path, kind)
-    return Volume(np.asarray(data, dtype=np.float32), grid), _notes(path, kind)
+    data, grid = _read(path, kind := _kind_of(path))
+    return Volume(np.asarray(data, dtype=np.float32), grid), PlainSource(_notices(path, kind))
 
 
-def read_itk_array(path: Path, kind: str) -> tuple[NDArray[Any], Grid]:
-    """Read the numbers as they are stored; see `read_itk`."""
+def read_labels(path: Path) -> tuple[NDArray[np.uint16], Grid]:
+    """Read whole numbers; errors as for `read_scan`, and where a number is not whole."""
+    data, grid = _read(path, _kind_of(path))
+    return whole_numbers(data, path), grid
+
+
+def _kind_of(path: Path) -> str:
+    return "nrrd" if is_nrrd(head_of(path)) else "metaimage"
+
+
+def _read(path: Path, kind: str) -> tuple[NDArray[Any], Grid]:
+    """The numbers as they are stored."""
     stated, name = check_header(path, kind), native_name(path)
     reader = SimpleITK.ImageFileReader()
     try:
@@ -69,7 +79,7 @@ def read_itk_array(path: Path, kind: str) -> tuple[NDArray[Any], Grid]:
             reader.SetExtractSize([*size[:3], *(0 for _ in size[3:])])
         image = reader.Execute()
     except (RuntimeError, MemoryError) as error:
-        raise InputError(f"{path}: expected a {_NAMES[kind]} file; it is truncated, damaged or lacks its data file") from error
+        raise InputError(f"{path}: expected a {_TITLES[kind]} file; it is truncated, damaged or lacks its data file") from error
     if image.GetDimension() != 3 or components != 1:
         raise InputError(f"{path}: expected one 3-D volume; found size {size} with {components} numbers a voxel; extract one volume first")
     affine = np.eye(4)
@@ -82,25 +92,25 @@ def read_itk_array(path: Path, kind: str) -> tuple[NDArray[Any], Grid]:
         raise InputError(f"{path}: {error}; correct the header") from None
 
 
-def write_itk(labels: LabelMap, path: Path, suffix: str, entries: Mapping[str, str] | None = None) -> None:
-    """Write labels, compressed, on their grid.
+def write_labels(labels: LabelMap, path: Path, _source: Source | None = None) -> None:
+    """Write labels, compressed, on their grid, as ``.nrrd`` or ``.mha``; nothing of the source is repeated."""
+    _write(labels, path, {})
 
-    Parameters
-    ----------
-    labels : LabelMap
-    path : Path
-    suffix : {".nrrd", ".mha"}
-    entries : mapping of str to str, optional
-        Key/value pairs for an NRRD header.
-    """
+
+def write_segments(labels: LabelMap, path: Path, _source: Source | None = None) -> None:
+    """Write labels as ``.seg.nrrd``: an NRRD whose header names, colours and codes its structures."""
+    _write(labels, path, seg_entries(labels))
+
+
+def _write(labels: LabelMap, path: Path, entries: Mapping[str, str]) -> None:
     affine = _LPS_TO_RAS @ labels.grid.vox2world
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(labels.data.T))
     image.SetSpacing(labels.grid.spacing_mm)
     image.SetDirection((affine[:3, :3] / labels.grid.spacing_mm).ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())
-    for key, value in (entries or {}).items():
+    for key, value in entries.items():
         image.SetMetaData(key, value)
-    with replacing(path, suffix) as temporary:
+    with replacing(path, path.suffix.lower()) as temporary:
         try:
             SimpleITK.WriteImage(image, native_name(temporary), useCompression=True)
         except (InputError, RuntimeError) as error:
@@ -119,12 +129,9 @@ def _check_written(path: Path, labels: LabelMap) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-_NAMES = {"nrrd": "NRRD", "metaimage": "MetaImage"}
-
-
-def _notes(path: Path, kind: str) -> tuple[tuple[str, str], ...]:
+def _notices(path: Path, kind: str) -> tuple[Notice, ...]:
     with path.open("rb") as stream:
         header = stream.read(4096)
     if any(word in header for word in _ORIENTED[kind]):
         return ()
-    return (("no-orientation", "the header gives no orientation; the axes are taken as left, back, head"),)
+    return (Notice("no-orientation", None, "the header gives no orientation; the axes are taken as left, back, head"),)

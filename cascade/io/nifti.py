@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from cascade.errors import InputError, OutputError, SchemeError, first_line
 from cascade.io.files import replacing
+from cascade.io.formats import NIFTI, Source, find_suffix
 from cascade.io.nifti_header import Placement, place_voxels
-from cascade.io.recognise import recognise_content
+from cascade.io.recognise import is_nifti
 from cascade.labels import PARTLY, LabelScheme, get_scheme
+from cascade.notices import Notice
 from cascade.volume import Grid, LabelMap, Shape, Volume
 
-SUFFIXES = (".nii", ".nii.gz")
 #: NIfTI extension code for a plain comment.
 _COMMENT = 6
 #: No byte of deflate holds more than this many.
@@ -51,7 +52,7 @@ class NiftiHeader:
     """What a label file has to repeat of its source's header: affines, their codes, and units."""
 
     header: Nifti1Header
-    notes: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def read_image(path: Path) -> tuple[Volume, NiftiHeader]:
@@ -77,7 +78,7 @@ def read_image(path: Path) -> tuple[Volume, NiftiHeader]:
     opened = _open(path)
     with np.errstate(over="ignore", invalid="ignore"):
         data = np.asarray(_voxels(opened, path), dtype=np.float32)
-    return Volume(data, opened.placement.grid), NiftiHeader(opened.header, opened.placement.notes)
+    return Volume(data, opened.placement.grid), NiftiHeader(opened.header, opened.placement.notices)
 
 
 def read_label_array(path: Path) -> tuple[NDArray[Any], Grid]:
@@ -108,7 +109,7 @@ def whole_numbers(data: NDArray[Any], path: Path) -> NDArray[np.uint16]:
     return numbers
 
 
-def write_labels(labels: LabelMap, path: Path, like: NiftiHeader | None = None) -> None:
+def write_labels(labels: LabelMap, path: Path, source: Source | None = None) -> None:
     """Write labels, on their grid, with the label names in a header extension.
 
     The file holds no time, host name or path: equal labels give equal bytes.
@@ -118,9 +119,10 @@ def write_labels(labels: LabelMap, path: Path, like: NiftiHeader | None = None) 
     labels : LabelMap
     path : Path
         ``.nii`` or ``.nii.gz``; written beside it first, then renamed.
-    like : NiftiHeader, optional
-        The source's header, whose affines and codes are repeated exactly.
+    source : Source, optional
+        What the scan was read from: affines and codes of a NIfTI header are repeated exactly.
     """
+    like = source if isinstance(source, NiftiHeader) else None
     names = {str(value): name for value, name in zip(labels.values, labels.structures, strict=True)}
     image = _on_grid(np.asarray(labels.data), labels.grid, like)
     image.header.extensions.append(Nifti1Extension(_COMMENT, json.dumps({"scheme": labels.scheme.name, "labels": names}).encode()))
@@ -149,10 +151,18 @@ def write_volume(volume: Volume, path: Path) -> None:
     write_image_file(_on_grid(volume.data, volume.grid, None), path)
 
 
+def nifti_bytes(data: NDArray[Any], grid: Grid, shown: tuple[float, float]) -> bytes:
+    """A NIfTI-1 file in memory, not packed, as viewers take it; `shown` are the values to show as black and white."""
+    image = _on_grid(data, grid, None)
+    image.header["cal_min"], image.header["cal_max"] = shown
+    packed: bytes = image.to_bytes()
+    return packed
+
+
 def write_image_file(image: Nifti1Image, path: Path) -> None:
     """Write `image` to a temporary file beside `path`, then rename it, so that no half file is ever seen."""
-    suffix = next((s for s in reversed(SUFFIXES) if path.name.lower().endswith(s)), None)
-    if suffix is None:
+    suffix = find_suffix(path.name, NIFTI.outputs)
+    if not suffix:
         raise OutputError(f"{path}: expected an output name that ends in .nii or .nii.gz")
     with replacing(path, suffix) as temporary:
         nib.save(image, temporary)
@@ -193,7 +203,7 @@ def _stream(path: Path) -> IO[bytes]:
 def _read_header(stream: IO[bytes]) -> tuple[Nifti1Header, tuple[bytes, ...]]:
     """The header's fields as they stand, and the comments among its extensions."""
     head = stream.read(Nifti2Header.template_dtype.itemsize)
-    if recognise_content(head) != "nifti":
+    if not is_nifti(head):
         raise ValueError("its content is something else")
     magic = head[4:8] if head[4:8] in (b"n+2\0", b"ni2\0") else head[344:348]
     if magic.startswith(b"ni"):

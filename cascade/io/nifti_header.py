@@ -15,6 +15,7 @@ from nibabel.nifti1 import Nifti1Header
 from numpy.typing import NDArray
 
 from cascade.errors import InputError
+from cascade.notices import Notice
 from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, FloatArray, Grid, Shape
 
 #: Forms, or spacings, that put a voxel farther apart than this anywhere in the field of view are reported.
@@ -32,8 +33,6 @@ _FIELDS = {
     "qform": ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
 }
 
-Note = tuple[str, str]
-
 
 @dataclass(frozen=True)
 class Placement:
@@ -43,12 +42,12 @@ class Placement:
     ----------
     grid : Grid
         In mm, whatever the unit of the file.
-    notes : tuple of (code, text)
+    notices : tuple of Notice
         What was mended or contradicts itself.
     """
 
     grid: Grid
-    notes: tuple[Note, ...]
+    notices: tuple[Notice, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def place_voxels(header: Nifti1Header, shape: Shape) -> Placement:
     InputError
         No form is sound, or the voxel spacing is needed and not positive.
     """
-    notes = [_mended(text) for text in (*_mend_offset(header), *_mend_codes(header), *_mend_scaling(header))]
+    notices = [_mended(text) for text in (*_mend_offset(header), *_mend_codes(header), *_mend_scaling(header))]
     forms = (_sform(header), _qform(header))
     sound = [form for form in forms if form.is_given and not form.flaw]
     flawed = [form for form in forms if form.flaw]
@@ -84,14 +83,14 @@ def place_voxels(header: Nifti1Header, shape: Shape) -> Placement:
     for form in flawed:
         _blank(header, form.name)
         if form.is_given:
-            notes.append(_mended(f"the {form.name} cannot be used (expected {form.flaw}); the {sound[0].name} is used"))
+            notices.append(_mended(f"the {form.name} cannot be used (expected {form.flaw}); the {sound[0].name} is used"))
     if not sound:
-        notes.append(("no-orientation", "the codes of both forms are 0; the axes are taken as left, front, head"))
+        notices.append(Notice("no-orientation", None, "the codes of both forms are 0; the axes are taken as left, front, head"))
     chosen = sound[0] if sound else _Form("voxel spacing", True, _spacing_alone(header))
-    unit_mm, unit_notes = _unit(header, chosen.affine, shape)
+    unit_mm, unit_notices = _unit(header, chosen.affine, shape)
     grid = Grid(shape, np.diag([unit_mm] * 3 + [1.0]) @ chosen.affine)
-    notes += [*unit_notes, *_spacing_notes(header, chosen, grid, unit_mm), *_form_notes(sound, grid, unit_mm)]
-    return Placement(grid, tuple(notes))
+    notices += [*unit_notices, *_spacing_notices(header, chosen, grid, unit_mm), *_form_notices(sound, grid, unit_mm)]
+    return Placement(grid, tuple(notices))
 
 
 def _blank(header: Nifti1Header, name: str) -> None:
@@ -101,8 +100,8 @@ def _blank(header: Nifti1Header, name: str) -> None:
         header[field] = 0
 
 
-def _mended(text: str) -> Note:
-    return "header-mended", text
+def _mended(text: str) -> Notice:
+    return Notice("header-mended", None, text)
 
 
 def _mend_codes(header: Nifti1Header) -> Iterator[str]:
@@ -168,7 +167,7 @@ def _spacing_alone(header: Nifti1Header) -> FloatArray:
     return affine
 
 
-def _unit(header: Nifti1Header, affine: FloatArray, shape: Shape) -> tuple[float, list[Note]]:
+def _unit(header: Nifti1Header, affine: FloatArray, shape: Shape) -> tuple[float, list[Notice]]:
     """Millimetres of the file's unit: the stated one, unless only millimetres make it a scan."""
     code = int(header["xyzt_units"]) & 7
     if code not in _UNIT_MM:
@@ -185,7 +184,7 @@ def _of_a_scanner(length_mm: float) -> bool:
     return MIN_EXTENT_MM <= length_mm <= MAX_EXTENT_MM
 
 
-def _spacing_notes(header: Nifti1Header, chosen: _Form, grid: Grid, unit_mm: float) -> list[Note]:
+def _spacing_notices(header: Nifti1Header, chosen: _Form, grid: Grid, unit_mm: float) -> list[Notice]:
     """Other programs take the spacing from pixdim."""
     with np.errstate(over="ignore", invalid="ignore"):
         stated = _pixdim(header) * unit_mm
@@ -197,10 +196,10 @@ def _spacing_notes(header: Nifti1Header, chosen: _Form, grid: Grid, unit_mm: flo
         return []
     percent = 100 * (grid.voxel_mm3 / float(stated.prod()) - 1)
     text = f"pixdim says {_listed(stated)} mm, the {chosen.name} {_listed(grid.spacing_mm)} mm; the {chosen.name} is used"
-    return [("spacing-disagrees", f"{text}, by which volumes are {percent:+.1f} %")]
+    return [Notice("spacing-disagrees", None, f"{text}, by which volumes are {percent:+.1f} %")]
 
 
-def _form_notes(sound: list[_Form], grid: Grid, unit_mm: float) -> list[Note]:
+def _form_notices(sound: list[_Form], grid: Grid, unit_mm: float) -> list[Notice]:
     if len(sound) < 2:
         return []
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1)
@@ -208,7 +207,7 @@ def _form_notes(sound: list[_Form], grid: Grid, unit_mm: float) -> list[Note]:
     apart = unit_mm * float(np.abs(difference).max())
     if apart <= FORM_TOLERANCE_MM:
         return []
-    return [("forms-disagree", f"sform and qform place the scan up to {apart:.1f} mm apart; the sform is used")]
+    return [Notice("forms-disagree", None, f"sform and qform place the scan up to {apart:.1f} mm apart; the sform is used")]
 
 
 def _pixdim(header: Nifti1Header) -> NDArray[np.float64]:

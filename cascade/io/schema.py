@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def load(text: str) -> dict[str, Any]:
 def build(kind: type[T], content: object, where: str = "") -> T:
     """Turn parsed JSON into a dataclass, checking each field against its annotation.
 
-    Understood are str, int, float, bool, Any, tuples, mappings with text as keys, and dataclasses of these.
+    Understood are str, int, float, bool, Any, tuples, mappings with text as keys, dataclasses of these, and each of them or None.
 
     Raises
     ------
@@ -80,13 +81,20 @@ def build(kind: type[T], content: object, where: str = "") -> T:
         if required and name not in content:
             raise ValueError(f"{_at(where, name)}: expected this entry; it is missing")
     types = get_type_hints(kind)
-    return kind(**{name: _value(types[name], value, _at(where, name)) for name, value in content.items()})
+    values = {name: _value(types[name], value, _at(where, name)) for name, value in content.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{_at(where, str(error))}") from error
 
 
 def _value(kind: Any, value: object, where: str) -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return value
+    if origin is UnionType:  # X | None
+        (kind,) = (each for each in get_args(kind) if each is not type(None))
+        return None if value is None else _value(kind, value, where)
     if dataclasses.is_dataclass(kind):
         return build(kind, value, where)  # type: ignore[arg-type]
     if origin is tuple:

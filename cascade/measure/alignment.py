@@ -1,4 +1,19 @@
-"""Angles between levels."""
+"""How the levels stand to one another: slips, angles, lordosis, sacral slope, sideways bend.
+
+- *Slip*: how far the rear lower corner of a body lies in front of the rear upper corner of the next one below, along the bisector of
+  the two end plates (the direction in which Frobin et al. 2002, Clin Biomech 17, take displacement, so that the wedge of
+  the disc is no slip), and in per cent of the depth of the lower one's upper end plate; graded as Meyerding did (1932, Surg Gynecol
+  Obstet 54:371-377): a quarter of the end plate a grade, beyond its whole depth grade 5. Grade 0: less than `MIN_SLIP_MM`, within
+  which the error of measuring lies.
+- *Segmental angle*: between the upper end plates of a body and of the next one below; the sum over a region is its lordosis
+  (Been and Kalichman 2014, Spine J 14:87-97).
+- *Lordosis*: Cobb angle between the upper end plates of L1 and S1, and between the upper one of L1 and the lower one of L5. Patients
+  who lie have less of it than those who stand.
+- *Sacral slope*: of the upper end plate of S1 against the scan's axial plane (Legaye et al. 1998, Eur Spine J 7:99-103, against the
+  horizontal, standing).
+- *Cobb angle*: the largest angle in the coronal plane between the upper end plate of a body and the lower one of a body further down
+  (Cobb 1948, Instr Course Lect 5:261-275), where at least three bodies in a row are seen to both sides.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +24,86 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cascade.labels import SACRUM
-from cascade.measure.endplates import Shape, tilt_deg
+from cascade.measure.endplates import Shape, aligned, tilt_deg
 from cascade.measure.table import Measurement
 from cascade.volume import FloatArray
 
 #: Centres of neighbouring bodies are closer than this; with a body missing between them they are about 75 mm apart.
 _NEXT_BODY_MM = 58.0
+#: A slip below this is none. The usual limit on radiographs (Iguchi et al. 2002, Spine 27).
+MIN_SLIP_MM = 3.0
+#: Bodies narrower than this, whole as they may be, show too little of an end plate for its sideways slope.
+_MIN_WIDTH_MM = 25.0
+_MIN_BODIES = 3
 
 
 def with_segments(rows: Sequence[Measurement], shapes: Mapping[str, Shape], axes: FloatArray) -> list[Measurement]:
-    """Add to every body the angle between its upper end plate and that of the next one below."""
+    """Add to every body its angle to the next one below and how far it has slipped on it, and to the sacrum its slope."""
+    below = next_bodies(rows)
+    result = []
+    for row in rows:
+        low = below.get(row.structure)
+        if row.structure in shapes and low is not None and low in shapes:
+            segment_deg = tilt_deg(shapes[low].upper, axes) - tilt_deg(shapes[row.structure].upper, axes)
+            row = _with_slip(dataclasses.replace(row, segment_deg=segment_deg), shapes[row.structure], shapes[low], axes)
+        if row.kind == "sacrum" and SACRUM in shapes:
+            row = dataclasses.replace(row, slope_deg=tilt_deg(shapes[SACRUM].upper, axes))
+        result.append(row)
+    return result
+
+
+def next_bodies(rows: Sequence[Measurement]) -> dict[str, str]:
+    """For each body the next one below, or the sacrum, where no body is missing between the two."""
     bodies = [row for row in rows if row.kind in ("body", "sacrum")]
-    below = {a.structure: b.structure for a, b in itertools.pairwise(bodies) if _adjacent(a, b)}
-    return [
-        dataclasses.replace(row, segment_deg=tilt_deg(shapes[low].upper, axes) - tilt_deg(shapes[row.structure].upper, axes))
-        if (low := below.get(row.structure)) in shapes and row.structure in shapes and low is not None
-        else row
-        for row in rows
-    ]
+    return {above.structure: below.structure for above, below in itertools.pairwise(bodies) if _adjacent(above, below)}
+
+
+def meyerding(slip_percent: float) -> int:
+    """Grade of a slip by its share of the lower end plate, forwards or backwards.
+
+    >>> [meyerding(share) for share in (10, -30, 60, 80, 120)]
+    [1, 2, 3, 4, 5]
+    """
+    return min(int(abs(slip_percent) // 25) + 1, 5)
+
+
+def lordosis(shapes: Mapping[str, Shape], axes: FloatArray) -> Iterator[Measurement]:
+    """Yield the lordosis from the upper end plate of L1 to the lower one of L5, and to the upper one of S1."""
+    if "L1" not in shapes:
+        return
+    top = tilt_deg(shapes["L1"].upper, axes)
+    if "L5" in shapes:
+        yield Measurement("L1-L5", "lordosis", segment_deg=tilt_deg(shapes["L5"].lower, axes) - top)
+    if SACRUM in shapes:
+        yield Measurement("L1-S1", "lordosis", segment_deg=tilt_deg(shapes[SACRUM].upper, axes) - top)
+
+
+def cobb(rows: Sequence[Measurement], shapes: Mapping[str, Shape], axes: FloatArray) -> Iterator[Measurement]:
+    """Yield the largest sideways bend, if the view is wide enough to see one; positive: open to the right."""
+    wide = [row.structure for row in rows if row.kind == "body" and row.cut == "no" and (row.width_mm or 0) >= _MIN_WIDTH_MM]
+    wide = [name for name in wide if name in shapes]
+    if len(wide) < _MIN_BODIES:
+        return
+    upper, lower = ({name: _aside_deg(getattr(shapes[name], face), axes) for name in wide} for face in ("upper", "lower"))
+    pairs = [(high, low) for i, high in enumerate(wide) for low in wide[i + 1 :]]
+    high, low = max(pairs, key=lambda pair: abs(upper[pair[0]] - lower[pair[1]]))
+    yield Measurement(f"{high}-{low}", "cobb", cobb_deg=upper[high] - lower[low])
+
+
+def _aside_deg(normal: FloatArray, axes: FloatArray) -> float:
+    """Angle of a plane's normal in the coronal plane, from up to the right, in degrees."""
+    return float(np.rad2deg(np.arctan2(normal @ axes[0], normal @ axes[2])))
+
+
+def _with_slip(row: Measurement, above: Shape, below: Shape, axes: FloatArray) -> Measurement:
+    """Add the slip of `above` on `below` in mm and per cent of the lower end plate, and its grade; not where a corner is missing."""
+    bisector = aligned(axes, above.lower + below.upper)
+    slip_mm = float((above.corners_mm[1, 0] - below.corners_mm[0, 0]) @ bisector[1])
+    depth_mm = float(np.linalg.norm(below.corners_mm[0, 1] - below.corners_mm[0, 0]))
+    if not np.isfinite(slip_mm) or not depth_mm > 0:
+        return row
+    share = 100 * slip_mm / depth_mm
+    return dataclasses.replace(row, slip_mm=slip_mm, slip_percent=share, slip_grade=meyerding(share) if abs(slip_mm) >= MIN_SLIP_MM else 0)
 
 
 def _adjacent(above: Measurement, below: Measurement) -> bool:
@@ -36,14 +113,3 @@ def _adjacent(above: Measurement, below: Measurement) -> bool:
         return False
     apart = np.linalg.norm(np.subtract(*np.array(places, dtype=float)))
     return bool(apart < _NEXT_BODY_MM) or (below.kind == "sacrum" and above.structure in ("L5", "L6"))
-
-
-def lordosis(shapes: Mapping[str, Shape], axes: FloatArray) -> Iterator[Measurement]:
-    """Yield the lordosis, from the upper end plate of L1 to that of S1, or to the lower one of L5 where there is no sacrum."""
-    if "L1" not in shapes:
-        return
-    top = tilt_deg(shapes["L1"].upper, axes)
-    if SACRUM in shapes:
-        yield Measurement("L1-S1", "lordosis", segment_deg=tilt_deg(shapes[SACRUM].upper, axes) - top)
-    elif "L5" in shapes:
-        yield Measurement("L1-L5", "lordosis", segment_deg=tilt_deg(shapes["L5"].lower, axes) - top)

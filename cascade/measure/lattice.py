@@ -17,20 +17,29 @@ from cascade.volume import FloatArray, Grid
 Mask = NDArray[np.bool_]
 #: Steps of the lattice on which a mask is sampled: across (right, front) and along the structure.
 ACROSS_MM, ALONG_MM = 1.0, 0.5
+#: Half the width of the mid-sagittal band; wide enough for two slices of the thickest clinical scans.
+MIDDLE_MM = 5.0
 
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
     """Occupancy (0 to 1) of a mask at local coordinates around its centroid: axes right, front, up.
 
-    `grain_mm` is how far the voxels' staircase strays from a plane across `up`.
+    `centre_mm` (RAS+) is where they are all zero, `axes` are their directions (rows), `grain_mm` is how far the voxels' staircase
+    strays from a plane across `up`.
     """
 
     occupancy: FloatArray
     right: FloatArray
     front: FloatArray
     up: FloatArray
+    centre_mm: FloatArray
+    axes: FloatArray
     grain_mm: float
+
+    def to_world(self, local_mm: FloatArray) -> FloatArray:
+        """Convert (..., 3) local coordinates to RAS+ mm."""
+        return np.asarray(local_mm) @ self.axes + self.centre_mm
 
 
 def sample(mask: Mask, grid: Grid, axes: FloatArray) -> Lattice:
@@ -48,7 +57,7 @@ def sample(mask: Mask, grid: Grid, axes: FloatArray) -> Lattice:
     )
     right, front, up = (low + np.arange(n) * step for low, n, step in zip(first, counts, steps, strict=True))
     grain_mm = 0.35 * float(np.linalg.norm(axes[2] @ grid.vox2world[:3, :3]))
-    return Lattice(occupancy, right, front, up, grain_mm)
+    return Lattice(occupancy, right, front, up, centre, axes, grain_mm)
 
 
 def crossings(occupancy: FloatArray, positions: FloatArray) -> tuple[FloatArray, FloatArray]:

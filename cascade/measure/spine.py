@@ -9,13 +9,9 @@ Definitions (figure in ``docs/measurements.md``); every length is taken in the s
 - *Wedge angle*: between the two end plates of a body or disc in the sagittal plane, positive where it is higher in front.
 - *Height index* of a disc: mean of its three heights over the mean middle height of the bodies that it joins (Chen et al.
   2022, J Clin Neurosci 103:153-162); L5/S1 is related to L5 alone.
-- *Signal* of a disc: mean intensity inside it, over that of the cerebrospinal fluid at its height (King et al. 2023,
-  JOR Spine 6:e1278; here the upper quartile of the canal, which also holds nerve roots), or, where no canal is labelled,
-  over the mean of the bodies that it joins.
-- *Segmental angle*: between the upper end plates of a body and of the next one below; the sum over a region is its lordosis
-  (Been and Kalichman 2014, Spine J 14:87-97).
-- *Lordosis*: Cobb angle between the upper end plates of L1 and S1, or, without sacrum, the upper one of L1 and the lower one
-  of L5. Patients who lie have less of it than those who stand.
+- *Height loss* of a body: see `cascade.measure.bodies`.
+- Slip, segmental angles, lordosis, sacral slope and Cobb angle: see `cascade.measure.alignment`.
+- Canal: see `cascade.measure.canal`; signal: see `cascade.measure.signal`.
 """
 
 from __future__ import annotations
@@ -23,18 +19,20 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cascade.errors import InputError
-from cascade.measure.alignment import lordosis, with_segments
-from cascade.measure.bodies import canal_row, size_row
+from cascade.labels import SACRUM
+from cascade.measure.alignment import cobb, lordosis, with_segments
+from cascade.measure.bodies import size_row, with_losses
+from cascade.measure.canal import cut_canal, narrowest, with_canal
 from cascade.measure.discs import with_indices
 from cascade.measure.endplates import patient_axes
-from cascade.measure.signal import with_signal
-from cascade.measure.structures import find_canal, find_structures, fit_shapes
+from cascade.measure.signal import bone, look, with_signal
+from cascade.measure.structures import find_structures, fit_shapes
 from cascade.measure.table import Measurement
 from cascade.volume import LabelMap, Volume
 
 
 def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] = ()) -> tuple[Measurement, ...]:
-    """Measure every body and disc of a label map, the canal, and the lordosis.
+    """Measure every body and disc of a label map, and the lordosis.
 
     Parameters
     ----------
@@ -48,7 +46,7 @@ def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] =
     Returns
     -------
     tuple of Measurement
-        From head to foot; the canal and the lordosis come last.
+        From head to foot; the lordosis comes last.
 
     Raises
     ------
@@ -61,9 +59,11 @@ def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] =
     axes = patient_axes(labels.grid)
     shapes = fit_shapes(structures, axes)
     rows = [size_row(structure, shapes.get(structure.name), axes) for structure in structures]
-    rows = with_indices(rows)
-    rows = with_segments(rows, shapes, axes)
-    if scan is not None:
-        rows = with_signal(rows, structures, shapes, labels, scan)
-    canal = find_canal(labels)
-    return (*rows, *([canal_row(canal)] if canal else []), *lordosis(shapes, axes))
+    plates = {name: shape for name, shape in shapes.items() if name == SACRUM or shape.agrees}
+    rows = with_segments(with_indices(with_losses(rows)), plates, axes)
+    scene = look(labels, scan, structures, shapes) if scan is not None else None
+    rows = with_signal(rows, scene) if scene else rows
+    canal = cut_canal(labels, axes)
+    rows = with_canal(rows, canal, structures, shapes) if canal else rows
+    narrow = narrowest(rows, canal, structures, shapes) if canal else ()
+    return (*rows, *narrow, *(bone(rows, scene) if scene else ()), *cobb(rows, plates, axes), *lordosis(plates, axes))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from cascade.labels import CANAL, SACRUM, is_disc, rank
+from cascade.labels import CANAL, Kind, kind_of, rank
 from cascade.measure.endplates import Shape, aligned, fit_shape
 from cascade.measure.lattice import Mask
-from cascade.measure.table import Cut, Kind
+from cascade.measure.table import Cut
 from cascade.volume import FloatArray, Grid, LabelMap
 
 #: Of the sacrum, the upper end plate is looked for in this much of what lies nearest to the lowest body, and this far to either side.
@@ -32,9 +32,7 @@ class Structure:
     @property
     def kind(self) -> Kind:
         """What sort of structure it is."""
-        if self.name in (SACRUM, CANAL):
-            return "sacrum" if self.name == SACRUM else "canal"
-        return "disc" if is_disc(self.name) else "body"
+        return kind_of(self.name)
 
 
 def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:
@@ -42,27 +40,18 @@ def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:
     boxes = ndimage.find_objects(labels.data)
     found = []
     for value, name in zip(labels.values, labels.structures, strict=True):
-        if name != CANAL:
-            found.append(_cropped(labels, value, boxes[value - 1], name in cut))
+        if name == CANAL:
+            continue
+        tight = boxes[value - 1]
+        box = grown(tight, labels.grid.shape)
+        mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
+        border: Cut = "end" if name in cut else _border(tight, labels.grid)
+        found.append(Structure(name, mask, grid, box, grid.to_world(np.argwhere(mask).mean(axis=0)), border))
     return sorted(found, key=lambda structure: rank(structure.name))
 
 
-def find_canal(labels: LabelMap) -> Structure | None:
-    """Crop the canal; None if it is not labelled."""
-    if CANAL not in labels.structures:
-        return None
-    value = labels.scheme[CANAL]
-    return _cropped(labels, value, ndimage.find_objects(labels.data)[value - 1], is_cut=False)
-
-
-def _cropped(labels: LabelMap, value: int, tight: tuple[slice, ...], is_cut: bool) -> Structure:
-    box = _grown(tight, labels.grid.shape)
-    mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
-    border: Cut = "end" if is_cut else _border(tight, labels.grid)
-    return Structure(labels.scheme.structure(value), mask, grid, box, grid.to_world(np.argwhere(mask).mean(axis=0)), border)
-
-
-def _grown(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+def grown(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    """A box with one voxel more on every side, as far as the field of view goes."""
     x, y, z = (slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, shape, strict=True))
     return x, y, z
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from cascade.io.files import replacing
+from cascade.labels import Kind
 
-Kind = Literal["body", "disc", "sacrum", "canal", "lordosis"]
+#: What a row is about: a structure, or what lies between several.
+RowKind = Kind | Literal["bone", "cobb", "lordosis"]
 Cut = Literal["no", "side", "end"]
 
 
@@ -21,8 +23,9 @@ class Measurement:
     Parameters
     ----------
     structure : str
-        ``"L4"``, ``"L4-L5"``, ``"sacrum"``, ``"canal"``; for the lordosis the two levels it is taken between, ``"L1-S1"`` or ``"L1-L5"``.
-    kind : {"body", "disc", "sacrum", "canal", "lordosis"}
+        ``"L4"``, ``"L4-L5"``, ``"sacrum"``, ``"canal"``; for a lordosis or Cobb angle the two levels it is taken between
+        (``"L1-S1"``), for the bone the levels it is the median of.
+    kind : {"body", "disc", "sacrum", "lordosis"}
     cut : {"no", "side", "end"}
         Cut by the upper, lower, front or rear border of the field of view (``"end"``, nothing is measured) or by its left or right one
         (``"side"``, neither volume nor width is).
@@ -34,12 +37,30 @@ class Measurement:
     depth_mm, width_mm : float or None
     wedge_deg, segment_deg : float or None
         Positive: lordotic. `segment_deg` of a lordosis row is the lordosis.
-    height_index, signal : float or None
+    slip_mm, slip_percent : float or None
+        Of a body on the next one below; positive: to the front.
+    slip_grade : int or None
+        Meyerding's, 1 to 5; 0: less than 3 mm.
+    slope_deg, cobb_deg : float or None
+        Of the sacrum; of the largest sideways bend, positive where it is open to the right.
+    anterior_loss_percent, middle_loss_percent, posterior_loss_percent : float or None
+        Per cent by which a body is lower than its neighbours let expect.
+    loss_grade : int or None
+        Genant's, 0 to 3, by the largest of the three.
+    height_index : float or None
+    canal_ap_mm, canal_area_mm2 : float or None
+        Of the canal at the middle of the structure, across its axis; in the canal's row, at its narrowest place.
+    canal_at : str or None
+        In the canal's row: the body or disc at which it is narrowest.
+    csf_signal : float or None
+        Of the canal at the structure, over that of the whole canal.
+    signal, nucleus_signal, annulus_signal : float or None
+        Of the whole disc or body and of the disc's two parts, over that of the reference.
     signal_reference : {"csf", "bodies"} or None
     """
 
     structure: str
-    kind: Kind
+    kind: RowKind
     cut: Cut = "no"
     x_mm: float | None = None
     y_mm: float | None = None
@@ -52,14 +73,31 @@ class Measurement:
     width_mm: float | None = None
     wedge_deg: float | None = None
     segment_deg: float | None = None
+    slip_mm: float | None = None
+    slip_percent: float | None = None
+    slip_grade: int | None = None
+    slope_deg: float | None = None
+    cobb_deg: float | None = None
+    anterior_loss_percent: float | None = None
+    middle_loss_percent: float | None = None
+    posterior_loss_percent: float | None = None
+    loss_grade: int | None = None
     height_index: float | None = None
+    canal_ap_mm: float | None = None
+    canal_area_mm2: float | None = None
+    canal_at: str | None = None
+    csf_signal: float | None = None
     signal: float | None = None
+    nucleus_signal: float | None = None
+    annulus_signal: float | None = None
     signal_reference: Literal["csf", "bodies"] | None = None
 
 
 #: The columns of a table, in order.
 COLUMNS = tuple(field.name for field in dataclasses.fields(Measurement))
-_DECIMALS = {"volume_ml": 2, "height_index": 3, "signal": 3}
+_DECIMALS = {"volume_ml": 2, "canal_area_mm2": 0} | dict.fromkeys(
+    ("height_index", "csf_signal", "signal", "nucleus_signal", "annulus_signal"), 3
+)
 
 
 def table(rows: Sequence[Measurement]) -> str:
@@ -78,4 +116,4 @@ def save_table(rows: Sequence[Measurement], path: Path) -> None:
 def _cell(column: str, value: str | float | None) -> str:
     if value is None:
         return "n/a"
-    return value if isinstance(value, str) else f"{value:.{_DECIMALS.get(column, 1)}f}"
+    return str(value) if isinstance(value, str | int) else f"{value:.{_DECIMALS.get(column, 1)}f}"

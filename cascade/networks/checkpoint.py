@@ -1,8 +1,9 @@
 """Trained networks on disk: a StageSpec (JSON) beside safetensors weights, found, verified and loaded.
 
-Nothing about a checkpoint lives in code: spacing, normalisation, classes, network and naming parameters travel in
-the JSON. Weights are never unpickled, and are used only if their sha256 is the one that the JSON states. A spec may come
-from anybody: it is checked field by field, it names a network of a short list, and what it can ask for is bounded.
+Nothing about a checkpoint lives in code: spacing, normalisation, classes, network and naming parameters travel in the JSON. A checkpoint
+has one identity, a sha256 over weights and spec (`StageSpec.checkpoint_sha256`), which is verified whenever it is loaded. Weights are never
+unpickled. A spec may come from anybody: it is checked field by field, it names a network of a short list, and what it can ask for is
+bounded.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ MAX_PARAMETERS = 1 << 29
 class Checkpoint:
     """A spec with its network, ready to run.
 
-    One that was loaded from a folder is pickled as the folder's name: whoever unpickles it loads the weights there, once a process.
+    One that was loaded from a folder is pickled as the folder's name and its identity: whoever unpickles it loads the same checkpoint
+    there, once a process, or refuses.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ class Checkpoint:
             return type(self), (self.spec, self.network)
         folder = None if self.folder == packaged_weights() else self.folder.absolute()
         device = str(next(self.network.parameters()).device)
-        return _loaded_once, (self.spec.stage, folder, device, self.spec.weights_sha256)
+        return _loaded_once, (self.spec.stage, folder, device, self.spec.checkpoint_sha256)
 
 
 def packaged_weights() -> Path:
@@ -77,16 +79,10 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
     for path in (spec_path, weights_path):
         if not path.is_file():
             raise CheckpointError(f"{path}: expected a checkpoint file here; there is none; reinstall cascade or give the right folder")
-    spec = _read_spec(spec_path)
+    spec = read_spec(spec_path)
     if spec.stage != stage:
         raise CheckpointError(f"{spec_path}: expected the spec of {stage}; found that of {spec.stage}; restore the file from the release")
-    content = _read_weights(weights_path)
-    found = hashlib.sha256(content).hexdigest()
-    if found != spec.weights_sha256:
-        raise CheckpointError(
-            f"{weights_path}: expected sha256 {spec.weights_sha256[:12]}..., found {found[:12]}...; "
-            "the file is truncated or altered; restore it from the release"
-        )
+    content = verified_weights(weights_path, spec)
     network = _filled(_skeleton(spec), spec, content, weights_path).to(device).eval()
     return Checkpoint(spec, network, folder)
 
@@ -95,33 +91,66 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
 def _loaded_once(stage: str, folder: Path | None, device: str, sha256: str) -> Checkpoint:
     """Load a checkpoint that another process has pickled, and make sure that it is the same."""
     checkpoint = load_checkpoint(stage, folder, device)
-    if checkpoint.spec.weights_sha256 != sha256:
+    if checkpoint.spec.checkpoint_sha256 != sha256:
         raise CheckpointError(
-            f"{checkpoint.folder}: expected {stage} with sha256 {sha256[:12]}..., found {checkpoint.spec.weights_sha256[:12]}...; "
-            "give all workers the same weights"
+            f"{checkpoint.folder}: expected {stage} with sha256 {sha256[:12]}..., found {checkpoint.spec.checkpoint_sha256[:12]}...; "
+            "give all workers the same checkpoint"
         )
     return checkpoint
 
 
-def _read_spec(path: Path) -> StageSpec:
+def read_spec(path: Path, *, identified: bool = True) -> StageSpec:
+    """Read the JSON of a StageSpec; the parameters and errors are those of `StageSpec.from_json`."""
     try:
         text = schema.read_text(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: expected a StageSpec in JSON ({error}); restore the file from the release") from error
-    return StageSpec.from_json(text, str(path))
+    return StageSpec.from_json(text, str(path), identified=identified)
 
 
-def _read_weights(path: Path) -> bytes:
+def verified_weights(path: Path, spec: StageSpec) -> bytes:
+    """Read the weights of a spec.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, is too large, or not the one that belongs to the spec.
+    """
     try:
         if path.stat().st_size > MAX_WEIGHTS_BYTES:
             raise CheckpointError(f"{path}: expected at most {MAX_WEIGHTS_BYTES >> 30} GiB of weights; the file is larger")
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: expected a readable file ({error.strerror or error}); check its permissions") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != spec.weights_sha256:
+        raise CheckpointError(
+            f"{path}: expected sha256 {spec.weights_sha256[:12]}..., found {found[:12]}...; "
+            "the file is truncated or altered; restore it from the release"
+        )
+    return content
+
+
+def convert_checkpoint(spec_path: Path) -> StageSpec:
+    """Give a checkpoint without an identity its own; one that has it stays as it is.
+
+    Raises
+    ------
+    CheckpointError
+        The JSON is no StageSpec, was altered, or the weights beside it are not its own.
+    """
+    from cascade.io.files import replacing
+
+    spec = read_spec(spec_path, identified=False)
+    verified_weights(spec_path.with_suffix(".safetensors"), spec)
+    with replacing(spec_path) as temporary:
+        temporary.write_text(spec.to_json(), encoding="utf-8")
+    spec_path.with_suffix(".layers.json").unlink(missing_ok=True)
+    return spec
 
 
 def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> StageSpec:
-    """Write the weights as float16 safetensors, and beside them the spec, with the weights' sha256."""
+    """Write the weights as float16 safetensors, and beside them the spec, with the checkpoint's identity."""
     import dataclasses
 
     import torch

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cascade.errors import InputError
 from cascade.networks.spec import Normalisation, StageSpec
+from cascade.notices import Notice
 from cascade.volume import Volume
 
 #: Percentiles and moments of larger scans are taken from about this many evenly spaced voxels.
@@ -47,8 +48,8 @@ class IntensityScale:
         return ((np.clip(data, self.low, self.high) - self.mean) / self.deviation).astype(np.float32)
 
 
-def finite(scan: Volume) -> tuple[Volume, float]:
-    """Make what is NaN or infinite background (the scan's lowest value); the second value is its share of the voxels.
+def finite(scan: Volume) -> tuple[Volume, tuple[Notice, ...]]:
+    """Make what is NaN or infinite background (the scan's lowest value), and say so.
 
     Raises
     ------
@@ -57,10 +58,11 @@ def finite(scan: Volume) -> tuple[Volume, float]:
     """
     sound = np.isfinite(scan.data)
     if sound.all():
-        return scan, 0.0
+        return scan, ()
     if not sound.any():
         raise InputError("expected an image; no voxel holds a finite number")
-    return Volume(np.where(sound, scan.data, scan.data[sound].min()), scan.grid), float(1 - sound.mean())
+    text = f"{float(1 - sound.mean()):.2%} of the voxels are NaN or infinite; they are taken as background"
+    return Volume(np.where(sound, scan.data, scan.data[sound].min()), scan.grid), (Notice("not-finite", None, text),)
 
 
 def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = None) -> Volume:

@@ -5,6 +5,7 @@ A spec may come from anybody: it names a network of a short list, and what it ca
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -14,10 +15,13 @@ from typing import Any
 
 from cascade.errors import CheckpointError
 from cascade.io import schema
-from cascade.networks.limits import are_axcodes, check_arguments, is_naming
+from cascade.networks.limits import are_axcodes, check_arguments
+from cascade.postproc.parameters import NamingParameters
 
 STAGE_NAMES = ("stage1_spine", "stage2_levels")
 FORMAT = 1
+#: How a checkpoint without `StageSpec.checkpoint_sha256` gets one.
+CONVERT = "python -m cascade.cli.convert DIR"
 #: Classes of `monai.networks.nets` that a spec may name: one tensor in, one of the same shape out, nothing fetched.
 NETWORKS = ("AttentionUnet", "AutoEncoder", "BasicUNet", "DynUNet", "SegResNet", "SwinUNETR", "UNet", "UNETR", "VNet")
 MAX_PATCH_VOXELS = 1 << 24
@@ -55,11 +59,11 @@ class StageSpec:
         Every input length must be a multiple of this.
     normalisation : Normalisation
     naming : mapping
-        Parameters of `cascade.postproc` that were fitted to this checkpoint.
+        What is said of `NamingParameters`, as the JSON has it: what it leaves out has its default.
     training : mapping
         Where the weights come from: data sets, recipe, steps, seeds.
     weights_sha256 : str
-        Of the safetensors file beside the JSON.
+        Of the safetensors file beside the JSON; empty as long as there are no weights.
     """
 
     stage: str
@@ -75,28 +79,72 @@ class StageSpec:
     training: Mapping[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
 
+    @property
+    def naming_parameters(self) -> NamingParameters:
+        """By which `cascade.postproc` names what stage 2 answers."""
+        return schema.build(NamingParameters, self.naming, "naming")
+
+    @property
+    def checkpoint_sha256(self) -> str:
+        """The one identity of a checkpoint: sha256 of all that decides a result, the weights among it.
+
+        Hashed is JSON in ASCII of all fields but `training`, which only tells where the weights come from, and the format: names
+        sorted, no spaces, whole numbers without a point.
+        """
+        deciding = {name: value for name, value in asdict(self).items() if name != "training"}
+        text = json.dumps(_canonical({"format": FORMAT} | deciding), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def to_json(self) -> str:
-        """Return the JSON text of the spec."""
-        return json.dumps({"format": FORMAT} | asdict(self), indent=2) + "\n"
+        """Return the JSON text of the spec, with the checkpoint's identity if there are weights."""
+        identity = {"checkpoint_sha256": self.checkpoint_sha256} if self.weights_sha256 else {}
+        return json.dumps({"format": FORMAT} | asdict(self) | identity, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str = "StageSpec") -> StageSpec:
-        """Parse the JSON text of a spec.
+    def from_json(cls, text: str, source: str = "StageSpec", *, identified: bool = True) -> StageSpec:
+        """Parse the JSON text of a spec, and verify its identity.
+
+        Parameters
+        ----------
+        text : str
+        source : str
+            The file, for errors.
+        identified : bool
+            False takes a spec without one, too.
 
         Raises
         ------
         CheckpointError
-            The text is not a StageSpec of this format; `source` is named.
+            The text is not a StageSpec of this format, or was altered since it was written; `source` is named.
         """
         try:
             content = schema.load(text)
             if content.pop("format", None) != FORMAT:
                 raise ValueError(f"expected format {FORMAT}")
+            told = content.pop("checkpoint_sha256", None)
             spec = schema.build(cls, content)
             check_spec(spec)
+            if told is not None or (identified and spec.weights_sha256):
+                _verify(spec, told)
         except ValueError as error:
             raise CheckpointError(f"{source}: expected a StageSpec in JSON ({error}); restore the file from the release") from error
         return spec
+
+
+def _canonical(value: Any) -> Any:
+    """The value with whole numbers as int: 2.0 and 2 decide the same."""
+    if isinstance(value, Mapping):
+        return {name: _canonical(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _verify(spec: StageSpec, told: object) -> None:
+    if told is None:
+        raise ValueError(f"checkpoint_sha256: expected this entry; it is missing; an older checkpoint gets it with {CONVERT}")
+    if told != spec.checkpoint_sha256:
+        raise ValueError(f"checkpoint_sha256: expected {spec.checkpoint_sha256[:12]}... of these entries; one of them is altered")
 
 
 def check_spec(spec: StageSpec) -> None:
@@ -118,10 +166,10 @@ def check_spec(spec: StageSpec) -> None:
         ("axcodes", are_axcodes(spec.axcodes), "three directions such as RAS"),
         ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
         ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
-        ("naming", is_naming(spec.naming), "at most a shape_model: mean, deviation > 0 and factors of every feature and level"),
     ):
         if not good:
             raise ValueError(f"{name}: expected {expected}")
+    _ = spec.naming_parameters
     check_arguments(spec.network_arguments, "network_arguments")
     for name, channels in (("in_channels", 1), ("out_channels", len(spec.classes))):
         if spec.network_arguments.get(name, channels) != channels:

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from cascade.postproc.instances import Instance
-
-#: An instance whose centroid lies further than this from the centreline is no part of the spine.
-MAX_OFFSET_MM = 28.0
-#: Two bodies (or two discs) that share more than this part of their extent along the spine are pieces of one.
-SAME_LEVEL_OVERLAP = 0.5
-#: Two bodies further apart than this many typical steps, or with so many typical body lengths free between them, have one
-#: missing there. (Lengths leave out a tenth, so that the gap between two bodies seems larger than it is.)
-MISSING_BODY_STEPS, MISSING_BODY_LENGTHS = 1.5, 1.25
-#: What is at least this large beside the largest sacrum may be S1; a smaller one is a fragment. At the end of the field of
-#: view what is smaller than this share of a body may as well be the top of one more vertebra.
-LARGE_SACRUM, LARGE_SACRUM_AT_BORDER = 0.5, 0.2
-#: What lies further than this above or below the sacrum is no part of it, in mm: rudimentary S1/S2 discs are thinner.
-SACRAL_GAP_MM = 10.0
-#: A body in which the sacrum is likelier than in the others by more than this is the part of S1 that was taken for one: in true ones
-#: it is by 0.00 to 0.017, in such parts by 0.04 to 0.13 (five networks, 96 scans each; in one scan a sixth saw 0.008). A piece at
-#: the end of the field of view that is smaller than this share of the others says neither: a sliver of L5 looks like one of S1.
-HALF_SACRAL, SLIVER = 0.03, 0.5
+from cascade.postproc.parameters import ChainParameters
 
 
 @dataclass(frozen=True)
@@ -57,6 +41,8 @@ class Chain:
         Instance values that are pieces of another, and that other's value.
     strays : tuple of Instance
         What was left out.
+    parameters : ChainParameters
+        By which it was built.
     """
 
     links: tuple[Link, ...]
@@ -65,6 +51,7 @@ class Chain:
     sacral_parts: tuple[Instance, ...] = ()
     merged: tuple[tuple[int, int], ...] = ()
     strays: tuple[Instance, ...] = ()
+    parameters: ChainParameters = field(default_factory=ChainParameters)
 
     @property
     def bodies(self) -> tuple[Instance, ...]:
@@ -73,35 +60,36 @@ class Chain:
 
     @cached_property
     def sacral(self) -> tuple[float, ...]:
-        """For each link by how much likelier the sacrum is inside its body than inside the others; half of `HALF_SACRAL` if unclear."""
+        """For each link by how much likelier the sacrum is inside its body than inside the others; half of `half_sacral` if unclear."""
         if not self.bodies:
             return (0.0,) * len(self.links)
         usual = float(np.median([body.sacral for body in self.bodies]))
-        large = SLIVER * float(np.median([body.volume_mm3 for body in self.bodies]))
+        large = self.parameters.sliver * float(np.median([body.volume_mm3 for body in self.bodies]))
 
         def share(body: Instance | None) -> float:
             if body is None:
                 return 0.0
             is_sliver = body.touches_border and body.volume_mm3 < large
-            return HALF_SACRAL / 2 if is_sliver else max(0.0, body.sacral - usual)
+            return self.parameters.half_sacral / 2 if is_sliver else max(0.0, body.sacral - usual)
 
         return tuple(share(link.body) for link in self.links)
 
 
-def build_chain(instances: Iterable[Instance]) -> Chain:
+def build_chain(instances: Iterable[Instance], parameters: ChainParameters | None = None) -> Chain:
     """Order instances along the spine; join pieces, leave out strays, and put one disc between two bodies.
 
     The cost is O(n log n) in the number of instances, but for the few that overlap.
     """
-    near, strays = _near_the_line(instances)
-    bodies, merged_bodies = _join_pieces([i for i in near if i.kind == "body"])
-    discs, merged_discs = _join_pieces([i for i in near if i.kind == "disc"])
-    sacrum, other_sacra = _sacrum([i for i in near if i.kind == "sacrum"], bodies)
+    parameters = parameters or ChainParameters()
+    near, strays = _near_the_line(instances, parameters)
+    bodies, merged_bodies = _join_pieces([i for i in near if i.kind == "body"], parameters.same_level_overlap)
+    discs, merged_discs = _join_pieces([i for i in near if i.kind == "disc"], parameters.same_level_overlap)
+    sacrum, other_sacra = _sacrum([i for i in near if i.kind == "sacrum"], bodies, parameters)
     bodies, not_above = _above_the_sacrum(bodies, sacrum)
     lower = (*other_sacra, *not_above)
-    sacral_parts = tuple(part for part in lower if sacrum and _adjoin(part, sacrum))
-    levels = _with_gaps(bodies)
-    slots, surplus = _discs_by_gap(discs, levels, sacrum)
+    sacral_parts = tuple(part for part in lower if sacrum and _gap_mm(part, sacrum) <= parameters.sacral_gap_mm)
+    levels = _with_gaps(bodies, parameters)
+    slots, surplus = _discs_by_gap(discs, levels, sacrum, parameters)
     return Chain(
         tuple(Link(body, slots.get(i)) for i, (body, _) in enumerate(levels)),
         slots.get(-1),
@@ -109,24 +97,25 @@ def build_chain(instances: Iterable[Instance]) -> Chain:
         sacral_parts,
         (*merged_bodies, *merged_discs),
         (*strays, *(other for other in lower if other not in sacral_parts), *surplus),
+        parameters,
     )
 
 
-def _near_the_line(instances: Iterable[Instance]) -> tuple[list[Instance], list[Instance]]:
+def _near_the_line(instances: Iterable[Instance], parameters: ChainParameters) -> tuple[list[Instance], list[Instance]]:
     near: list[Instance] = []
     far: list[Instance] = []
     for instance in sorted(instances, key=lambda i: (i.position_mm, i.value)):
-        limit = MAX_OFFSET_MM * (2.0 if instance.kind == "sacrum" else 1.0)
+        limit = parameters.max_sacrum_offset_mm if instance.kind == "sacrum" else parameters.max_offset_mm
         (near if instance.offset_mm <= limit else far).append(instance)
     return near, far
 
 
-def _join_pieces(ordered: Sequence[Instance]) -> tuple[list[Instance], list[tuple[int, int]]]:
+def _join_pieces(ordered: Sequence[Instance], most_overlap: float) -> tuple[list[Instance], list[tuple[int, int]]]:
     """Join neighbours that lie at the same height into the larger of the two."""
     joined: list[Instance] = []
     merged: list[tuple[int, int]] = []
     for instance in ordered:
-        if joined and _overlap(joined[-1], instance) > SAME_LEVEL_OVERLAP:
+        if joined and _overlap(joined[-1], instance) > most_overlap:
             large, small = sorted((joined[-1], instance), key=lambda i: i.volume_mm3, reverse=True)
             merged = [(value, large.value if target == small.value else target) for value, target in merged]
             merged.append((small.value, large.value))
@@ -158,14 +147,14 @@ def _union(large: Instance, small: Instance) -> Instance:
     )
 
 
-def _sacrum(candidates: list[Instance], bodies: list[Instance]) -> tuple[Instance | None, list[Instance]]:
+def _sacrum(candidates: list[Instance], bodies: list[Instance], parameters: ChainParameters) -> tuple[Instance | None, list[Instance]]:
     """The uppermost large sacrum that lies below the middle of the chain, and the others."""
     middle = float(np.median([b.position_mm for b in bodies])) if bodies else -np.inf
     typical = float(np.median([b.volume_mm3 for b in bodies])) if bodies else 0.0
     fit = [c for c in candidates if c.position_mm > middle]
-    fit = [c for c in fit if not c.touches_border or c.volume_mm3 >= LARGE_SACRUM_AT_BORDER * typical]
+    fit = [c for c in fit if not c.touches_border or c.volume_mm3 >= parameters.large_sacrum_at_border * typical]
     largest = max((c.volume_mm3 for c in fit), default=0.0)
-    best = min((c for c in fit if c.volume_mm3 >= LARGE_SACRUM * largest), key=lambda c: c.position_mm, default=None)
+    best = min((c for c in fit if c.volume_mm3 >= parameters.large_sacrum * largest), key=lambda c: c.position_mm, default=None)
     return best, [c for c in candidates if c is not best]
 
 
@@ -177,34 +166,36 @@ def _above_the_sacrum(bodies: list[Instance], sacrum: Instance | None) -> tuple[
     return above, [b for b in bodies if b not in above]
 
 
-def _adjoin(part: Instance, sacrum: Instance) -> bool:
-    return max(part.start_mm - sacrum.end_mm, sacrum.start_mm - part.end_mm) <= SACRAL_GAP_MM
+def _gap_mm(part: Instance, sacrum: Instance) -> float:
+    return max(part.start_mm - sacrum.end_mm, sacrum.start_mm - part.end_mm)
 
 
 def _discs_by_gap(
-    discs: list[Instance], levels: list[tuple[Instance | None, float]], sacrum: Instance | None
+    discs: list[Instance], levels: list[tuple[Instance | None, float]], sacrum: Instance | None, parameters: ChainParameters
 ) -> tuple[dict[int, Instance], list[Instance]]:
     """Give each gap its largest disc: gap i is below level i, gap -1 above the first; below the last one the nearest disc counts."""
     positions = [position for _, position in levels]
     by_gap: dict[int, list[Instance]] = {}
-    surplus = [disc for disc in discs if any(body and _inside(disc, body) for body, _ in levels)]
+    surplus = [disc for disc in discs if any(body and _inside(disc, body, parameters.inside_body) for body, _ in levels)]
     for disc in (d for d in discs if d not in surplus):
         by_gap.setdefault(int(np.searchsorted(positions, disc.position_mm)) - 1, []).append(disc)
     slots: dict[int, Instance] = {}
     for gap, found in by_gap.items():
-        best = _best_disc(gap, found, [body for body, _ in levels], sacrum)
+        best = _best_disc(gap, found, [body for body, _ in levels], sacrum, parameters)
         if best is not None:
             slots[gap] = best
         surplus += [disc for disc in found if disc is not best]
     return slots, surplus
 
 
-def _inside(disc: Instance, body: Instance) -> bool:
-    """Whether what looks like a disc lies in the middle half of a body."""
-    return abs(disc.position_mm - body.position_mm) < body.length_mm / 4
+def _inside(disc: Instance, body: Instance, share: float) -> bool:
+    """Whether what looks like a disc lies so near to the middle of a body."""
+    return abs(disc.position_mm - body.position_mm) < share * body.length_mm
 
 
-def _best_disc(gap: int, found: list[Instance], bodies: list[Instance | None], sacrum: Instance | None) -> Instance | None:
+def _best_disc(
+    gap: int, found: list[Instance], bodies: list[Instance | None], sacrum: Instance | None, parameters: ChainParameters
+) -> Instance | None:
     if 0 <= gap < len(bodies) - 1:
         return max(found, key=lambda d: d.volume_mm3)
     outermost = bodies[0 if gap < 0 else -1] if bodies else None
@@ -213,10 +204,11 @@ def _best_disc(gap: int, found: list[Instance], bodies: list[Instance | None], s
     nearest = min(found, key=lambda d: abs(d.position_mm - outermost.position_mm))
     if sacrum is not None and gap >= 0 and nearest.position_mm > sacrum.position_mm:
         return None
-    return nearest if abs(nearest.position_mm - outermost.position_mm) < 1.2 * max(outermost.length_mm, 20.0) else None
+    reach = parameters.disc_reach * max(outermost.length_mm, parameters.min_disc_reach_height_mm)
+    return nearest if abs(nearest.position_mm - outermost.position_mm) < reach else None
 
 
-def _with_gaps(bodies: list[Instance]) -> list[tuple[Instance | None, float]]:
+def _with_gaps(bodies: list[Instance], parameters: ChainParameters) -> list[tuple[Instance | None, float]]:
     """Bodies with their positions, and None where two are so far apart that others must lie between them."""
     steps = np.diff([body.position_mm for body in bodies])
     typical = float(np.median(np.sort(steps)[:-1])) if len(steps) > 1 else np.inf
@@ -226,7 +218,7 @@ def _with_gaps(bodies: list[Instance]) -> list[tuple[Instance | None, float]]:
         levels.append((body, body.position_mm))
         step = float(steps[i]) if i < len(steps) else 0.0
         free = bodies[i + 1].start_mm - body.end_mm if i < len(steps) else 0.0
-        has_room = step > MISSING_BODY_STEPS * typical or free > MISSING_BODY_LENGTHS * length
+        has_room = step > parameters.missing_body_steps * typical or free > parameters.missing_body_lengths * length
         parts = max(2, int(step / typical + 0.3)) if has_room else 1
         levels += [(None, body.position_mm + step * k / parts) for k in range(1, parts)]
     return levels

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,41 +12,15 @@ from scipy import ndimage
 
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
-from cascade.postproc.chain import HALF_SACRAL, Chain, build_chain
+from cascade.notices import Notice, rounded_down
+from cascade.postproc.chain import Chain, build_chain
+from cascade.postproc.costs import lumbar_count
 from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
-from cascade.postproc.naming import VIEW_OF_ONE_MORE_MM, Naming, Numbering, anchored_links, name_chain
-from cascade.postproc.shape import STEP_FEATURES, ShapeModel, spine_shape
+from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
+from cascade.postproc.parameters import CostParameters, MeasuringParameters, NamingParameters
+from cascade.postproc.shape import spine_shape
+from cascade.postproc.shape_model import STEP_FEATURES
 from cascade.volume import FloatArray, Grid
-
-#: A spine of which no body is larger than this is none: five slices of 1 mm hold more of a vertebra.
-MIN_LARGEST_BODY_MM3 = 2500.0
-#: One body alone is none either.
-MIN_BODIES = 2
-#: A body at the border of the field of view that is at least this long beside the others is measured like a whole one.
-WHOLE_SHARE = 0.85
-#: A body may be as small as this beside the others.
-COLLAPSED_SHARE = 0.25
-#: Below this probability of the chosen numbering the names are flagged.
-UNCERTAIN_BELOW = 0.997
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A warning.
-
-    Parameters
-    ----------
-    code : str
-        Stable, for machines.
-    level : str or None
-        The structure that it is about.
-    text : str
-        For people.
-    """
-
-    code: str
-    level: str | None
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +58,8 @@ class Evidence:
     centreline_mm : (n, 3) array
     scan_grid : Grid
         Of the whole scan, RAS axes: says where the field of view ends.
-    parameters : mapping
-        The StageSpec's naming parameters; ``shape_model`` is used if present.
+    parameters : NamingParameters
+        Of the StageSpec.
     """
 
     probabilities: NDArray[np.float32]
@@ -94,7 +67,7 @@ class Evidence:
     grid: Grid
     centreline_mm: FloatArray
     scan_grid: Grid
-    parameters: Mapping[str, Any]
+    parameters: NamingParameters = field(default_factory=NamingParameters)
 
     @cached_property
     def line(self) -> SpineLine:
@@ -114,7 +87,9 @@ class Evidence:
 
     def instances(self, edits: Edits | None) -> InstanceMap:
         """The same, with a person's word about them."""
-        return find_instances(self.probabilities, self.classes, self.grid, self.line, self.field_of_view, edits)
+        return find_instances(
+            self.probabilities, self.classes, self.grid, self.line, self.field_of_view, edits, parameters=self.parameters.instances
+        )
 
 
 def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edits | None = None) -> Identified:
@@ -137,36 +112,34 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     """
     numbering = numbering or Numbering()
     instances = evidence.instances(edits) if edits else evidence.automatic
-    chain = build_chain(instances.instances)
-    if len(chain.bodies) < MIN_BODIES or max(body.volume_mm3 for body in chain.bodies) < MIN_LARGEST_BODY_MM3:
-        raise NoSpineError(_too_little(chain))
-    room_below = _room_below(chain, evidence.grid, evidence.field_of_view)
     parameters = evidence.parameters
-    model = ShapeModel.from_parameters(parameters["shape_model"]) if "shape_model" in parameters else None
+    chain = build_chain(instances.instances, parameters.chain)
+    _check_spine(chain)
+    room_below = _room_below(chain, evidence.grid, evidence.field_of_view)
     anchored = anchored_links(chain, numbering, _values_at(numbering, instances, evidence.grid))
-    shape = _shape(chain, instances, evidence.grid) if model else None
-    naming = name_chain(chain, room_below, shape=shape, shape_model=model, numbering=numbering, anchored=anchored)
+    shape = _shape(chain, instances, evidence.grid, parameters.measuring) if parameters.shape_model else None
+    naming = name_chain(chain, room_below, shape=shape, parameters=parameters, numbering=numbering, anchored=anchored)
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     last = max(i for i, name in enumerate(naming.names) if name)
-    notices = tuple(_notices(chain, naming, structures, instances, room_below[last]))
+    notices = tuple(_notices(chain, naming, structures, instances, room_below[last], parameters.costs))
     return Identified(instances, structures, names, naming, notices)
 
 
-def _too_little(chain: Chain) -> str:
-    """Why what was found is no spine that could be named."""
-    volumes = [body.volume_mm3 for body in chain.bodies]
-    if volumes and max(volumes) >= MIN_LARGEST_BODY_MM3:
-        size = f"{max(volumes) / 1000:.0f} ml"
-        return f"no spine found: a column was located but only one vertebral body in it ({size}); names need two or more in view"
-    return "no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view"
+def _check_spine(chain: Chain) -> None:
+    volumes, how = [body.volume_mm3 for body in chain.bodies], chain.parameters
+    if not volumes or max(volumes) < how.min_largest_body_mm3:
+        raise NoSpineError("no spine found: a column was located but no vertebral body in it; check the scan's contrast and field of view")
+    if len(volumes) < how.min_bodies:
+        found = f"only one vertebral body in it ({max(volumes) / 1000:.0f} ml)"
+        raise NoSpineError(f"no spine found: a column was located but {found}; names need two or more in view")
 
 
-def _shape(chain: Chain, instances: InstanceMap, grid: Grid) -> FloatArray:
+def _shape(chain: Chain, instances: InstanceMap, grid: Grid, how: MeasuringParameters) -> FloatArray:
     """Measure the bodies; of one that was cut from another, where is a guess, only the steps from centre to centre count."""
-    shape = spine_shape(_bodies_mm(chain, instances, grid))
+    shape = spine_shape(_bodies_mm(chain, instances, grid, how.whole_share), how)
     shape[STEP_FEATURES:, _cut_apart(chain, instances)] = np.nan
     return shape
 
@@ -176,11 +149,11 @@ def _cut_apart(chain: Chain, instances: InstanceMap) -> list[bool]:
     return [link.body is not None and link.body.value in instances.split for link in chain.links]
 
 
-def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid) -> list[FloatArray | None]:
+def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid, whole_share: float) -> list[FloatArray | None]:
     """World points of the voxels of each link's body; None where it is missing or cut short by the border."""
     boxes = ndimage.find_objects(instances.values)
     whole = [body.length_mm for body in chain.bodies if not body.touches_border]
-    shortest = WHOLE_SHARE * float(np.median(whole)) if whole else np.inf
+    shortest = whole_share * float(np.median(whole)) if whole else np.inf
     points: list[FloatArray | None] = []
     for body in (link.body for link in chain.links):
         if body is None or (body.touches_border and body.length_mm < shortest):
@@ -240,10 +213,15 @@ def _below_the_last(chain: Chain, naming: Naming) -> list[Instance]:
 
 
 def _notices(
-    chain: Chain, naming: Naming, structures: Mapping[str, Instance], instances: InstanceMap, room_below_mm: float
+    chain: Chain,
+    naming: Naming,
+    structures: Mapping[str, Instance],
+    instances: InstanceMap,
+    room_below_mm: float,
+    costs: CostParameters,
 ) -> Iterator[Notice]:
-    yield from _numbering_notices(naming, structures, room_below_mm)
-    doubt = None if naming.confidence < UNCERTAIN_BELOW else _doubt(chain, naming, instances)
+    yield from _numbering_notices(naming, structures, room_below_mm, costs)
+    doubt = None if naming.confidence < costs.uncertain_below else _doubt(chain, naming, instances, costs)
     if doubt:
         yield Notice("numbering-uncertain", None, doubt)
     for name, instance in structures.items():
@@ -264,34 +242,45 @@ def _notices(
         yield Notice("stray-component-removed", None, f"{len(strays)} component(s) off the chain were left out ({kinds})")
 
 
-def _doubt(chain: Chain, naming: Naming, instances: InstanceMap) -> str | None:
+def _doubt(chain: Chain, naming: Naming, instances: InstanceMap, costs: CostParameters) -> str | None:
     """What speaks against names that are probable in themselves."""
-    if _leaves_out_a_body_below(chain, naming):
+    if _leaves_out_a_body_below(chain, naming, costs.collapsed_body):
         return f"what lies below {next(n for n in reversed(naming.names) if n)} may be a vertebra"
     if 2 * sum(_cut_apart(chain, instances)) > len(chain.bodies):
         return "most bodies were fused and have been cut apart; how many there are is a guess"
     return None
 
 
-def _leaves_out_a_body_below(chain: Chain, naming: Naming) -> bool:
+def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> bool:
     """Whether something as large as a collapsed body is left out below the lowest named one."""
     last = max(i for i, name in enumerate(naming.names) if name)
     named = [link.body.volume_mm3 for link in chain.links[: last + 1] if link.body]
     left_out = zip(chain.links[last + 1 :], chain.sacral[last + 1 :], strict=True)
-    below = [link.body.volume_mm3 for link, share in left_out if link.body and share < HALF_SACRAL]
-    return SACRUM not in naming.names and any(volume >= COLLAPSED_SHARE * float(np.median(named)) for volume in below)
+    below = [link.body.volume_mm3 for link, share in left_out if link.body and share < chain.parameters.half_sacral]
+    return SACRUM not in naming.names and any(volume >= collapsed * float(np.median(named)) for volume in below)
 
 
-def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float) -> Iterator[Notice]:
-    if SACRUM not in structures and room_below_mm < VIEW_OF_ONE_MORE_MM:
+def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float, costs: CostParameters) -> Iterator[Notice]:
+    if SACRUM not in structures and room_below_mm < costs.view_of_one_more_mm:
         yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
-    other = ", ".join(name or "?" for name in naming.second_best)
-    if naming.confidence < UNCERTAIN_BELOW:
-        text = f"the levels have a probability of {naming.confidence:.2f}; the next best from the top down: {other}"
-        yield Notice("numbering-uncertain", None, text)
+    if naming.confidence < costs.uncertain_below:
+        text = f"the levels have a probability of {rounded_down(naming.confidence, 3)}, given the number of lumbar vertebrae; "
+        yield Notice("numbering-uncertain", None, text + _next_best(naming))
     if "L6" in naming.names:
         yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named")
     if naming.variant.startswith("four-lumbar") and "L4" in naming.names:
         yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named")
-    if naming.possible or naming.variant in ("thirteen-thoracic", "eleven-thoracic") or SACRUM in naming.names:
-        yield Notice("possible-lstv", None, f"a transitional vertebra is possible; the next best from the top down: {other}")
+    if naming.possible:
+        count = {4: "four", 6: "six"}.get(lumbar_count(naming.possible), "five")
+        text = f"a transitional vertebra is possible; with {count} lumbar vertebrae the names from the top down would be: "
+        yield Notice("possible-lstv", None, text + _row(naming.possible_names))
+    elif naming.variant.endswith("-thoracic") or SACRUM in naming.names:
+        yield Notice("possible-lstv", None, f"a transitional vertebra is possible; {_next_best(naming)}")
+
+
+def _next_best(naming: Naming) -> str:
+    return f"the next best from the top down: {_row(naming.second_best)}"
+
+
+def _row(names: Sequence[str | None]) -> str:
+    return ", ".join(name or "?" for name in names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,24 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from cascade.labels import KINDS
+from cascade.postproc.parameters import InstanceParameters
 from cascade.volume import FloatArray, Grid
 
 Voxel = tuple[int, int, int]
-
-KINDS = ("body", "disc", "sacrum")
-#: Components smaller than this are noise; bodies and discs smaller than a share of their median are slivers.
-MIN_VOLUME_MM3 = {"body": 800.0, "disc": 150.0, "sacrum": 800.0}
-MIN_SHARE_OF_MEDIAN = {"body": 0.12, "disc": 0.08, "sacrum": 0.0}
-#: The centreline may end this far before the last body's centre.
-BEYOND_MM = 25.0
-#: What is longer than this many typical bodies with the discs between them is several bodies; typical bodies are at least
-#: and at most this long, and a body may be this much shorter or longer than a typical one.
-FUSED_RATIO, MIN_TYPICAL_MM, MAX_TYPICAL_MM, TYPICAL_DISC_MM, LENGTH_SPREAD = 1.65, 10.0, 26.0, 7.0, 0.15
-
-#: A body that has so much disc in a section of its middle half is two that are joined around it.
-ENCLOSED_DISC = 0.5
-#: Another number of pieces than expected needs sections that are smaller by this.
-CLEARLY_THINNER = 0.8
 
 
 @dataclass(frozen=True)
@@ -156,6 +143,16 @@ class SpineLine:
         return _unit(self.points_mm[round(float(high))] - self.points_mm[round(float(low))])
 
 
+@dataclass(frozen=True, eq=False)
+class _View:
+    """Where components are measured: grid, centreline, and the first and last row of the grid that hold image."""
+
+    grid: Grid
+    line: SpineLine
+    ends: tuple[float, float]
+    beyond_line_mm: float
+
+
 def find_instances(
     probabilities: NDArray[np.float32],
     classes: tuple[str, ...],
@@ -163,6 +160,8 @@ def find_instances(
     line: SpineLine,
     field_of_view: tuple[float, float],
     edits: Edits | None = None,
+    *,
+    parameters: InstanceParameters | None = None,
 ) -> InstanceMap:
     """Split every class into instances; fused bodies are cut apart, noise is dropped.
 
@@ -177,7 +176,10 @@ def find_instances(
     field_of_view : (2,) tuple of float
         Lowest and highest row of `grid` that hold image.
     edits : Edits, optional
+    parameters : InstanceParameters, optional
     """
+    parameters = parameters or InstanceParameters()
+    view = _View(grid, line, field_of_view, parameters.beyond_line_mm)
     winner = probabilities.argmax(axis=0)
     values = np.zeros(winner.shape, dtype=np.int32)
     found: list[Instance] = []
@@ -187,12 +189,13 @@ def find_instances(
         components, _ = ndimage.label(winner == channel)
         components = edits.cut(components, kind) if edits else components
         if kind == "body":
-            components, cut = _cut_fused(components, probabilities[classes.index("disc")], grid, line)
+            components, cut = _cut_fused(components, probabilities[classes.index("disc")], grid, line, parameters)
         components = edits.join(components, kind) if edits else components
         kept = edits.kept(components, kind) if edits else frozenset[int]()
-        boxes = _boxes(components)
-        measured = _measure(components, probabilities[channel], kind, grid, line, field_of_view, kept)
-        for instance in _large_enough(measured, kind, kept):
+        smallest_mm3, smallest_share = _smallest(kind, parameters)
+        boxes = _boxes_above(components, smallest_mm3, grid, kept)
+        measured = _measure(components, boxes, probabilities[channel], kind, view)
+        for instance in _large_enough(measured, smallest_share, kept):
             value = len(found) + 1
             box = boxes[instance.value]
             values[box][components[box] == instance.value] = value
@@ -207,6 +210,21 @@ def _boxes(components: NDArray[np.int32]) -> dict[int, tuple[slice, ...]]:
     return {i: box for i, box in enumerate(ndimage.find_objects(components), start=1) if box is not None}
 
 
+def _smallest(kind: str, parameters: InstanceParameters) -> tuple[float, float]:
+    """The least volume of a structure of this kind, in mm³ and as a share of the median."""
+    return {
+        "body": (parameters.min_body_mm3, parameters.min_body_share),
+        "disc": (parameters.min_disc_mm3, parameters.min_disc_share),
+        "sacrum": (parameters.min_sacrum_mm3, 0.0),
+    }[kind]
+
+
+def _boxes_above(components: NDArray[np.int32], smallest_mm3: float, grid: Grid, kept: frozenset[int]) -> dict[int, tuple[slice, ...]]:
+    """Boxes of the components that are large enough or kept."""
+    voxels = np.bincount(components.ravel())
+    return {value: box for value, box in _boxes(components).items() if voxels[value] * grid.voxel_mm3 >= smallest_mm3 or value in kept}
+
+
 def _mean_inside(
     probabilities: NDArray[np.float32], classes: tuple[str, ...], kind: str, box: tuple[slice, ...], mask: NDArray[np.bool_]
 ) -> float:
@@ -215,19 +233,16 @@ def _mean_inside(
 
 def _measure(
     components: NDArray[np.int32],
+    boxes: Mapping[int, tuple[slice, ...]],
     probability: NDArray[np.float32],
     kind: str,
-    grid: Grid,
-    line: SpineLine,
-    field_of_view: tuple[float, float],
-    kept: frozenset[int],
+    view: _View,
 ) -> list[Instance]:
     measured = []
-    for value, box in _boxes(components).items():
+    grid, line = view.grid, view.line
+    for value, box in boxes.items():
         mask = components[box] == value
         volume = float(mask.sum()) * grid.voxel_mm3
-        if volume < MIN_VOLUME_MM3[kind] and value not in kept:
-            continue
         voxels = np.argwhere(mask) + [s.start for s in box]
         points = grid.to_world(voxels)
         positions, _ = line.locate(points)
@@ -244,45 +259,44 @@ def _measure(
                 float(position),
                 float(start),
                 float(end),
-                float(np.hypot(aside, max(0.0, beyond - BEYOND_MM))),
+                float(np.hypot(aside, max(0.0, beyond - view.beyond_line_mm))),
                 volume,
                 float(probability[box][mask].mean()),
-                bool(rows.min() <= field_of_view[0] or rows.max() >= field_of_view[1]),
+                bool(rows.min() <= view.ends[0] or rows.max() >= view.ends[1]),
             )
         )
     return measured
 
 
-def _large_enough(instances: list[Instance], kind: str, kept: frozenset[int]) -> list[Instance]:
+def _large_enough(instances: list[Instance], smallest_share: float, kept: frozenset[int]) -> list[Instance]:
     if not instances:
         return []
     typical = float(np.median([i.volume_mm3 for i in instances]))
-    return [i for i in instances if i.volume_mm3 >= MIN_SHARE_OF_MEDIAN[kind] * typical or i.value in kept]
+    return [i for i in instances if i.volume_mm3 >= smallest_share * typical or i.value in kept]
 
 
-def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: Grid, line: SpineLine) -> tuple[NDArray[np.int32], set[int]]:
+def _cut_fused(
+    components: NDArray[np.int32], disc: NDArray[np.float32], grid: Grid, line: SpineLine, parameters: InstanceParameters
+) -> tuple[NDArray[np.int32], set[int]]:
     """Cut bodies that are much longer than the others where they are thinnest along the spine, counting disc as thin.
 
     One that is not, but encloses a disc, is cut there: as of two bodies of which a short stack of slices shows a half each.
     """
-    boxes = _boxes(components)
     extents = {}
-    for value, box in boxes.items():
-        mask = components[box] == value
-        if mask.sum() * grid.voxel_mm3 < MIN_VOLUME_MM3["body"]:
-            continue
-        voxels = np.argwhere(mask) + [s.start for s in box]
+    for value, box in _boxes_above(components, parameters.min_body_mm3, grid, frozenset()).items():
+        voxels = np.argwhere(components[box] == value) + [s.start for s in box]
         extents[value] = (voxels, line.locate(grid.to_world(voxels))[0])
     if not extents:
         return components, set()
     lengths = {value: float(np.ptp(np.percentile(positions, (5, 95)))) for value, (_, positions) in extents.items()}
-    typical = float(np.clip(np.percentile(list(lengths.values()), 40), MIN_TYPICAL_MM, MAX_TYPICAL_MM))
+    typical = float(np.clip(np.percentile(list(lengths.values()), 40), parameters.min_typical_mm, parameters.max_typical_mm))
+    shortest = parameters.fused_ratio * (typical + parameters.typical_disc_mm)
     result, cut, fresh = components.copy(), set[int](), int(components.max()) + 1
     for value, (voxels, positions) in extents.items():
-        if lengths[value] + TYPICAL_DISC_MM < FUSED_RATIO * (typical + TYPICAL_DISC_MM):
-            cuts = _enclosed_disc(positions, boxes[value], disc, grid, line)
+        if lengths[value] + parameters.typical_disc_mm < shortest:
+            cuts = _enclosed_disc(voxels, positions, disc, (grid, line), parameters)
         else:
-            cuts = thinnest(positions, voxels, disc, _possible_parts(lengths[value], typical))
+            cuts = thinnest(positions, voxels, disc, _possible_parts(lengths[value], typical, parameters), parameters.clearly_thinner)
         piece = np.searchsorted(cuts, positions)
         for k in range(1, len(cuts) + 1):
             chosen = voxels[piece == k]
@@ -292,30 +306,37 @@ def _cut_fused(components: NDArray[np.int32], disc: NDArray[np.float32], grid: G
     return result, cut
 
 
-def _enclosed_disc(positions: FloatArray, box: tuple[slice, ...], disc: NDArray[np.float32], grid: Grid, line: SpineLine) -> list[float]:
+def _enclosed_disc(
+    voxels: NDArray[np.int64],
+    positions: FloatArray,
+    disc: NDArray[np.float32],
+    ruler: tuple[Grid, SpineLine],
+    parameters: InstanceParameters,
+) -> list[float]:
     """Where along the spine a disc lies in the middle half of a body, within the box of the body; empty if none does."""
-    inside = np.argwhere(disc[box] > 0.5)
+    first = voxels.min(axis=0)
+    inside = np.argwhere(disc[tuple(slice(a, b + 1) for a, b in zip(first, voxels.max(axis=0), strict=True))] > 0.5)
     low, high = np.percentile(positions, (5, 95))
-    if not len(inside) or high - low < 2 * MIN_TYPICAL_MM:
+    if not len(inside) or high - low < 2 * parameters.min_typical_mm:
         return []
-    of_disc, _ = line.locate(grid.to_world(inside + [s.start for s in box]))
+    of_disc, _ = ruler[1].locate(ruler[0].to_world(inside + first))
     edges = np.arange(low + (high - low) / 4, high - (high - low) / 4 + 1.0, 1.0)
     discs, bodies = (ndimage.uniform_filter1d(np.histogram(p, edges)[0].astype(float), 3) for p in (of_disc, positions))
     share = discs / np.maximum(discs + bodies, 1.0)
     best = int(share.argmax())
-    return [float(edges[best]) + 0.5] if share[best] >= ENCLOSED_DISC else []
+    return [float(edges[best]) + 0.5] if share[best] >= parameters.enclosed_disc else []
 
 
-def _possible_parts(length_mm: float, typical_mm: float) -> list[int]:
+def _possible_parts(length_mm: float, typical_mm: float, parameters: InstanceParameters) -> list[int]:
     """How many bodies, with discs between them, make this length; the likeliest number first."""
-    counts = [
-        max(2, round((length_mm + TYPICAL_DISC_MM) / (typical_mm * factor + TYPICAL_DISC_MM)))
-        for factor in (1.0, 1 + LENGTH_SPREAD, 1 - LENGTH_SPREAD)
-    ]
+    disc_mm, spread = parameters.typical_disc_mm, parameters.length_spread
+    counts = [max(2, round((length_mm + disc_mm) / (typical_mm * factor + disc_mm))) for factor in (1.0, 1 + spread, 1 - spread)]
     return list(dict.fromkeys(counts))
 
 
-def thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: Sequence[int]) -> list[float]:
+def thinnest(
+    positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.float32], parts: Sequence[int], clearly_thinner: float
+) -> list[float]:
     """Cuts near the even ones, where the section is smallest; as many pieces as `parts` says first, unless others are clearly thinner."""
     edges = np.arange(positions.min(), positions.max() + 2.0, 1.0)
     likely_disc = disc[tuple(voxels.T)]
@@ -323,7 +344,7 @@ def thinnest(positions: FloatArray, voxels: NDArray[np.int64], disc: NDArray[np.
     section = ndimage.gaussian_filter1d(section, 1.5)
     usual, *others = [_cuts(section, count) for count in parts]
     other = min(others, key=lambda rows: float(section[rows].mean()), default=usual)
-    best = other if section[other].mean() < CLEARLY_THINNER * section[usual].mean() else usual
+    best = other if section[other].mean() < clearly_thinner * section[usual].mean() else usual
     return [float(edges[row]) + 0.5 for row in best]
 
 

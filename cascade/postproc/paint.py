@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cascade.labels import CANAL, LabelScheme
+from cascade.labels import CANAL, KINDS, LabelScheme
 from cascade.postproc.canal import canal_tube
-from cascade.postproc.instances import KINDS, InstanceMap
+from cascade.postproc.instances import InstanceMap
 from cascade.volume import Grid, LabelMap, keep_largest_components, label_dtype, resample_array
 
 #: Voxels by which labels grow, so that the nearest voxel of an interpolated edge has one.

@@ -6,6 +6,7 @@ import dataclasses
 import html
 import importlib.resources
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -21,13 +22,14 @@ from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.labels import BODIES
 from cascade.measure import Measurement
+from cascade.notices import percent
 from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw
 from cascade.report.views import View, curved_view, data_uri, slice_views
 from cascade.terminology import colour_of
 
 if TYPE_CHECKING:
-    from cascade.postproc.identify import Notice
-    from cascade.segmentation import Segmentation
+    from cascade.notices import Notice
+    from cascade.report.result import Result
 
 _THUMBNAIL = (360, 400)
 #: What a thumbnail shows around the labelled structures.
@@ -59,12 +61,13 @@ _CUT = {
 }
 
 
-def save_report(result: Segmentation, path: Path, title: str) -> None:
+def save_report(result: Result, path: Path, title: str) -> None:
     """Write the page of one scan.
 
     Parameters
     ----------
-    result : Segmentation
+    result : Result
+        A `cascade.segmentation.Segmentation`.
     path : Path
         ``.html``; written beside it first, then renamed.
     title : str
@@ -173,34 +176,32 @@ def _colour(structure: str) -> str:
     return "rgb({},{},{})".format(*colour_of(structure))
 
 
-def _bodies(result: Segmentation) -> list[str]:
+def _bodies(result: Result) -> list[str]:
     return [level.name for level in result.levels if level.name in BODIES]
 
 
-def _span(result: Segmentation) -> str:
+def _span(result: Result) -> str:
     bodies = _bodies(result)
     return f"{bodies[0]} to {bodies[-1]}" if bodies else "none"
 
 
-def _summary(result: Segmentation) -> str:
+def _summary(result: Result) -> str:
     bodies = _bodies(result)
-    lordosis = next((row for row in result.measurements if row.kind == "lordosis"), None)
-    canal = next((row for row in result.measurements if row.kind == "canal"), None)
+    lordosis = next((row for row in reversed(result.measurements) if row.kind == "lordosis"), None)
     facts = [
         ("Vertebrae", _span(result), f"{len(bodies)} named"),
-        ("Naming confidence", f"{result.numbering.confidence:.0%}", "probability of these names"),
+        ("Naming confidence", _percent(result.numbering.confidence, 1), "probability of these names, given the number of lumbar vertebrae"),
         (
             "Lordosis",
             f"{lordosis.segment_deg:.0f}°" if lordosis and lordosis.segment_deg is not None else "n/a",
             f"{display_name(lordosis.structure)}, lying" if lordosis else "needs L1 and L5 or S1 in view",
         ),
-        *([("Canal", f"{canal.volume_ml:.1f} ml", "what of it is in view")] if canal and canal.volume_ml is not None else []),
         ("Warnings", str(len(result.warnings)), "see below" if result.warnings else "none"),
     ]
     return "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd><dd>{html.escape(note)}</dd></div>" for name, value, note in facts)
 
 
-def _warnings(result: Segmentation) -> str:
+def _warnings(result: Result) -> str:
     if not result.warnings:
         return ""
     items = "".join(f"<li><code>{html.escape(n.code)}</code> {_said(n)}</li>" for n in result.warnings)
@@ -259,7 +260,7 @@ def _slice(view: View) -> dict[str, object]:
     return {"title": view.title, "src": view.source, "w": view.width, "h": view.height, "mm": round(view.pixel_mm, 4), "o": outlines}
 
 
-def _table(result: Segmentation, kind: str) -> str:
+def _table(result: Result, kind: str) -> str:
     confidence = {level.name: level.confidence for level in result.levels}
     head = "".join(
         f'<th scope="col" title="{note}">{heading}{f"<small>{unit}</small>" if unit else ""}</th>'
@@ -290,21 +291,26 @@ def _cell(value: float | None, decimals: int, signal_of: Measurement | None) -> 
     return f"<td>{number}{reference}</td>"
 
 
+def _percent(share: float, decimals: int = 0) -> str:
+    """A probability, or that it is not known: labels alone do not tell it."""
+    return "n/a" if math.isnan(share) else percent(share, decimals)
+
+
 def _bar(confidence: float | None) -> str:
-    if confidence is None:
+    if confidence is None or math.isnan(confidence):
         return '<td class="na">n/a</td>'
     low = ' class="low"' if confidence < _LOW else ""
-    return f"<td{low}><meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={confidence:.3f}></meter> {confidence:.0%}</td>"
+    return f"<td{low}><meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={confidence:.3f}></meter> {percent(confidence)}</td>"
 
 
-def _provenance(result: Segmentation) -> str:
+def _provenance(result: Result) -> str:
     return "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in _facts(result))
 
 
-def _facts(result: Segmentation) -> Iterable[tuple[str, str]]:
+def _facts(result: Result) -> Iterable[tuple[str, str]]:
     told = result.provenance
     yield "cascade", str(told.get("version", "n/a"))
-    for stage, digest in told.get("weights_sha256", {}).items():
+    for stage, digest in told.get("checkpoint_sha256", {}).items():
         yield f"sha256 of {stage}", str(digest)
     grid = result.scan.grid
     yield "Scan", f"{_times(grid.shape)} voxels of {_times(round(s, 3) for s in grid.spacing_mm)} mm, axes {grid.axcodes}"
@@ -317,8 +323,8 @@ def _times(numbers: Iterable[float]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(f"{number:g}" for number in numbers)
 
 
-def _thumbnail(result: Segmentation) -> str:
-    """The coloured cut around what was found."""
+def thumbnail_of(result: Result, size: tuple[int, int] = _THUMBNAIL) -> Image.Image:
+    """The coloured cut along the column around what was found, at most so many pixels wide and high."""
     picture = draw(result.scan, result.labels, result.spine.centreline_mm)
     _, numbers = curved_sagittal(result.scan, result.labels, result.spine.centreline_mm)
     rows, columns = np.nonzero(numbers) if numbers.any() else np.indices(numbers.shape).reshape(2, -1)
@@ -327,15 +333,15 @@ def _thumbnail(result: Segmentation) -> str:
     left, right = max(columns.min() - margin, 0), min(columns.max() + margin, numbers.shape[1])
     plain = numbers.shape[1]
     coloured = picture.crop((plain + left, top, plain + right, bottom))
-    coloured.thumbnail(_THUMBNAIL, Image.Resampling.LANCZOS)
-    return data_uri(coloured)
+    coloured.thumbnail(size, Image.Resampling.LANCZOS)
+    return coloured
 
 
-def _card_of(result: Segmentation, title: str) -> _Card:
+def _card_of(result: Result, title: str) -> _Card:
     weakest = min(result.levels, key=lambda level: level.confidence, default=None)
     return _Card(
         title,
-        _thumbnail(result),
+        data_uri(thumbnail_of(result)),
         weakest.confidence if weakest else 0.0,
         display_name(weakest.name) if weakest else "none",
         [notice.code for notice in result.warnings],
@@ -350,6 +356,6 @@ def _card(card: _Card, href: str) -> str:
     return (
         f'<li data-flagged="{int(bool(card.codes))}"><a href="{html.escape(href)}"><img src="{card.thumbnail}" alt=""><h2>{title}</h2></a>'
         f'<p class="confidence{low}">'
-        f"<meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={card.confidence:.3f}></meter> {card.confidence:.0%} "
+        f"<meter min=0 low=0.7 high=0.9 optimum=1 max=1 value={card.confidence:.3f}></meter> {percent(card.confidence)} "
         f'<small class="least">least sure: {card.weakest}</small></p><p><small>{card.found}</small></p><p>{flags}</p></li>'
     )

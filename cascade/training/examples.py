@@ -15,6 +15,7 @@ from cascade.errors import CascadeError, InputError
 from cascade.io.cases import Case
 from cascade.networks.preprocess import detailed_input, finite
 from cascade.networks.spec import StageSpec
+from cascade.notices import Notice
 from cascade.points import NamedPoints, near_points, read_points
 from cascade.training.augmentation import bent_grid, sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
@@ -40,7 +41,7 @@ class Example:
         Voxels of labelled structures, or near the named points, around which patches are taken.
     points : mapping of str to (3,) array
         What is known of names beside the labels, in RAS+ mm.
-    notes : tuple of str
+    notices : tuple of Notice
         What was noticed, for the user.
     """
 
@@ -49,7 +50,7 @@ class Example:
     allowed: Tensor
     grid: Grid
     centres: NDArray[np.int16]
-    notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     points: NamedPoints = field(default_factory=dict)
 
     @property
@@ -84,7 +85,7 @@ def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> 
 
 def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     scan, labels = case.load()
-    scan, share = finite(scan)
+    scan, notices = finite(scan)
     volume = detailed_input(scan, spec)
     points = read_points(case.points, case.scheme) if case.points else {}
     on_grid = labels.reoriented(spec.axcodes).resampled(volume.grid)
@@ -93,9 +94,8 @@ def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     if not len(centres):
         raise InputError("expected labelled structures or points in the scan; none is left at the working spacing")
     keep = np.random.default_rng(0).permutation(len(centres))[:20_000]
-    notes = (f"{share:.2%} of the voxels are NaN or infinite; they are taken as background",) if share else ()
     image = torch.from_numpy(volume.data).half()
-    return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notes, points)
+    return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notices, points)
 
 
 def labelled_volumes(examples: Sequence[Example]) -> Iterator[LabelMap]:

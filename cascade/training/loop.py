@@ -16,7 +16,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from cascade.errors import CascadeError, OutputError
+from cascade.errors import OutputError, TrainingError
 from cascade.io.files import replacing
 from cascade.networks.checkpoint import build_network, save_checkpoint
 from cascade.networks.spec import StageSpec
@@ -34,10 +34,6 @@ _WARM_UP_STEPS = 100
 
 #: Called after every step with the step, the number of steps and the loss.
 Progress = Callable[[int, int, float], None]
-
-
-class TrainingError(CascadeError):
-    """Training cannot go on: the loss is no longer a number, or the state does not fit the recipe."""
 
 
 @dataclasses.dataclass

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cascade.errors import TrainingError
 from cascade.networks.checkpoint import load_checkpoint, save_checkpoint
 from cascade.networks.spec import StageSpec
-from cascade.training.loop import TrainingError
 
 
 def write_mean(stage: str, folders: Sequence[Path], out: Path, odds: Mapping[str, float] | None = None) -> StageSpec:
@@ -50,7 +50,8 @@ def write_mean(stage: str, folders: Sequence[Path], out: Path, odds: Mapping[str
     mean.load_state_dict({name: torch.stack([state[name].double() for state in states]).mean(0) for name in states[-1]})
     for name, factor in (odds or {}).items():
         _multiply_odds(mean, spec.classes, name, factor)
-    training = dict(spec.training) | {"mean_of": [checkpoint.spec.weights_sha256 for checkpoint in checkpoints], "odds": dict(odds or {})}
+    legs = [checkpoint.spec.checkpoint_sha256 for checkpoint in checkpoints]
+    training = dict(spec.training) | {"mean_of": legs, "odds": dict(odds or {})}
     return save_checkpoint(mean, dataclasses.replace(spec, training=training), out)
 
 

@@ -82,6 +82,7 @@ class Recipe:
             content = schema.load(schema.read_text(path))
             if not isinstance(content.get("spec"), dict) or content["spec"].pop("format", None) != FORMAT:
                 raise ValueError(f"spec: expected a StageSpec of format {FORMAT}")
+            content["spec"].pop("checkpoint_sha256", None)  # of the checkpoint that it was taken from; training makes another one
             recipe = schema.build(cls, content)
             check_spec(recipe.spec)
             _check(recipe)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from cascade.labels import BODIES, SACRUM
-from cascade.postproc.shape import FEATURES, LEVELS, S1, ShapeModel, spine_shape
+from cascade.postproc.parameters import NamingParameters
+from cascade.postproc.shape import spine_shape
+from cascade.postproc.shape_model import FEATURES, LEVELS, S1, ShapeModel
 from cascade.volume import FloatArray, LabelMap
 
 #: Bodies of the usual spine and L6 from the sacrum upwards.
@@ -46,8 +46,8 @@ def _whole_body(labels: LabelMap, name: str) -> FloatArray | None:
     return None if is_cut and name != SACRUM else labels.grid.to_world(voxels)
 
 
-def fit_shape_model(subjects: Iterable[LabelMap]) -> dict[str, Any]:
-    """Fit the shape model to subjects that are labelled down to the lowest presacral body.
+def fit_naming(subjects: Iterable[LabelMap]) -> NamingParameters:
+    """Naming parameters with a shape model fitted to subjects that are labelled down to the lowest presacral body.
 
     Levels that few subjects show follow the trend of their neighbours; the covariance is shrunk towards independent
     levels with a wide deviation. The temperature is the one with the smallest log loss when the levels of windows of
@@ -55,15 +55,17 @@ def fit_shape_model(subjects: Iterable[LabelMap]) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        ``{"shape_model": {...}}``, the naming parameters of a StageSpec; empty if there are too few subjects.
+    NamingParameters
+        Without a shape model if there are too few subjects.
     """
     observed = [levels for levels in map(levels_of, subjects) if np.isfinite(levels[0]).sum() >= 2]
     if len(observed) < _MIN_SUBJECTS:
-        return {}
+        return NamingParameters()
     data = np.array(observed)
-    model = dataclasses.replace(_fit(data), temperature=_best_temperature(data))
-    return {"shape_model": {name: np.round(value, 3).tolist() for name, value in vars(model).items()}}
+    model = _fit(data)
+    mean, deviation, factors = (np.round(table, 3) for table in (model.mean, model.deviation, model.factors))
+    model = ShapeModel.of_arrays(mean, deviation, factors, _DEGREES_OF_FREEDOM, _best_temperature(data))
+    return NamingParameters(shape_model=model)
 
 
 def _fit(data: FloatArray) -> ShapeModel:
@@ -78,7 +80,7 @@ def _fit(data: FloatArray) -> ShapeModel:
     values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))
     factors = vectors[:, -_FACTORS:] * np.sqrt(np.maximum(values[-_FACTORS:], 0.0))
     factors /= np.sqrt(np.maximum(1.0, (factors**2).sum(axis=1) / 0.95))[:, None]
-    return ShapeModel(mean, deviation, factors, _DEGREES_OF_FREEDOM, 1.0)
+    return ShapeModel.of_arrays(mean, deviation, factors, _DEGREES_OF_FREEDOM, 1.0)
 
 
 def _mean(data: FloatArray) -> FloatArray:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from cascade.errors import TrainingError
 from cascade.networks.checkpoint import Checkpoint, build_network
 from cascade.networks.spec import StageSpec
-from cascade.training.loop import TrainingError
 
 #: The odds of a new class against background, of which it was a part until then.
 NEW_CLASS_ODDS = 0.02

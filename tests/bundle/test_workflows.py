@@ -17,7 +17,7 @@ import cascade
 from cascade.bundle import Evaluator, list_labelled, list_scans, load_weights, read_spec
 from cascade.cli.segment import main as segment_command
 from cascade.errors import CheckpointError, InputError, NoSpineError
-from cascade.export.kinds import CASCADE, KINDS, LEVELS, SPINE
+from cascade.export.plans import CASCADE, LEVELS, PLANS, SPINE
 from cascade.io.nifti import read_label_array
 from cascade.networks.checkpoint import load_checkpoint
 from cascade.pipeline import Segmenter
@@ -128,7 +128,7 @@ def test_the_evaluator_logs_errors_and_lets_bugs_through(scans: Path, caplog: py
         Evaluator(items, torch.nn.Identity(), inferer(ZeroDivisionError()), dict).run()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+@pytest.mark.parametrize("kind", PLANS, ids=[kind.name for kind in PLANS])
 def test_evaluation_scores_an_oracle_high(bundles: Path, labelled: Path, tmp_path: Path, kind: object) -> None:
     if kind is LEVELS:
         run(bundles / SPINE.name, "inference", dataset_dir=labelled, output_dir=tmp_path / "spine")

@@ -19,6 +19,7 @@ from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec
 from cascade.segmentation import Segmentation
 from cascade.volume import LabelMap, Volume
+from tests.conftest import AnswerWith
 from tests.phantom_result import phantom_result
 
 RESULT = phantom_result(PhantomSpec(shape=(11, 110, 140), spacing_mm=(5.0, 2.0, 2.0), thoracic=1))
@@ -27,7 +28,7 @@ RESULT = phantom_result(PhantomSpec(shape=(11, 110, 140), spacing_mm=(5.0, 2.0, 
 class Answering:
     """Stands in for `Segmenter`; notes what it was asked, and may be told to send a signal meanwhile."""
 
-    weights_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
 
     def __init__(self, *signals: int) -> None:
         self.signals, self.asked = list(signals), []
@@ -49,9 +50,9 @@ def scans(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, *signals: int) -> Answering:
+def answer(answer_with: AnswerWith, *signals: int) -> Answering:
     segmenter = Answering(*signals)
-    monkeypatch.setattr(command, "_load", lambda options: segmenter)
+    answer_with(segmenter)
     return segmenter
 
 
@@ -64,16 +65,16 @@ ALL = [("a.nii", "done"), ("bad.nii", "refused"), ("d.nii", "done"), ("e.nii", "
 
 
 def test_resume_does_what_is_missing_and_says_again_what_was_refused(
-    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scans: Path, tmp_path: Path, answer_with: AnswerWith, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [str(scans), "-o", str(tmp_path / "out"), "--report", str(tmp_path / "reports"), "--resume"]
-    answer(monkeypatch)
+    answer(answer_with)
     assert command.main(words) == 1
     assert states(tmp_path / "out") == ALL
     first = (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
     capsys.readouterr()
     (tmp_path / "out" / "d.nii").unlink()
-    again = answer(monkeypatch)
+    again = answer(answer_with)
     assert command.main(words) == 1
     assert again.asked == ["d.nii"]
     assert (tmp_path / "reports" / "index.html").read_text(encoding="utf-8") == first
@@ -84,27 +85,27 @@ def test_resume_does_what_is_missing_and_says_again_what_was_refused(
 
 
 @pytest.mark.parametrize("options", [["--extended"], ["--scheme", "verse"], ["--lowest", "L4"]])
-def test_other_options_are_another_result(options: list[str], scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch)
+def test_other_options_are_another_result(options: list[str], scans: Path, tmp_path: Path, answer_with: AnswerWith) -> None:
+    answer(answer_with)
     command.main([str(scans), "-o", str(tmp_path / "out")])
-    again = answer(monkeypatch)
+    again = answer(answer_with)
     command.main([str(scans), "-o", str(tmp_path / "out"), "--resume", *options])
     assert len(again.asked) == 6
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_cohort_that_is_told_to_stop_finishes_what_is_in_work_and_can_be_resumed(
-    number: int, status: int, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    number: int, status: int, scans: Path, tmp_path: Path, answer_with: AnswerWith, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [str(scans), "-o", str(tmp_path / "out"), "--resume"]
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    stopped = answer(monkeypatch, number)
+    stopped = answer(answer_with, number)
     assert command.main(words) == status
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
     assert "stopping when the scans in work are done" in capfd.readouterr().err
     assert 1 <= len(stopped.asked) < 6
     assert len(states(tmp_path / "out")) == len(stopped.asked)
-    rest = answer(monkeypatch)
+    rest = answer(answer_with)
     assert command.main(words) == 1
     assert sorted(stopped.asked + rest.asked) == ["a.nii", "bad.nii", "c.nii", "d.nii", "e.nii", "f.nii"]
     assert states(tmp_path / "out") == ALL
@@ -118,8 +119,8 @@ def test_a_second_signal_stops_at_once() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_single_file_stops_at_once_and_leaves_no_manifest(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch, signal.SIGINT)
+def test_a_single_file_stops_at_once_and_leaves_no_manifest(scans: Path, tmp_path: Path, answer_with: AnswerWith) -> None:
+    answer(answer_with, signal.SIGINT)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell lets it be ignored
     try:
         assert command.main([str(scans / "a.nii"), "-o", str(tmp_path / "l.nii")]) == 130

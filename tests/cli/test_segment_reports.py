@@ -13,6 +13,7 @@ from cascade.errors import NoSpineError
 from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec
 from cascade.segmentation import Segmentation
+from tests.conftest import AnswerWith
 from tests.phantom_result import phantom_result
 
 RESULT = phantom_result(PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 1.4), thoracic=1))
@@ -21,7 +22,7 @@ RESULT = phantom_result(PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 
 class Answering:
     """Stands in for `Segmenter`."""
 
-    weights_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
 
     def segment(self, image: Path, **_: Any) -> Segmentation:
         if "bad" in image.name:
@@ -30,8 +31,8 @@ class Answering:
 
 
 @pytest.fixture(autouse=True)
-def _no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, "_load", lambda options: Answering())
+def _no_networks(answer_with: AnswerWith) -> None:
+    answer_with(Answering())
 
 
 def test_one_scan_gets_one_table_one_report_and_its_measurements_in_the_json(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from cascade.cohorts import cluster
 from cascade.cohorts.cluster import dask_workers
-from cascade.cohorts.manifest import MANIFEST
+from cascade.cohorts.job import MANIFEST
 from cascade.errors import WorkersError
 from tests.cohort_work import Copy, write_scans
 from tests.cohorts.test_run import manifest_lines, run, states

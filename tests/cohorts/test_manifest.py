@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from cascade.cohorts.job import Job
-from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome, digest_of
+from cascade.cohorts.job import MANIFEST, Job
+from cascade.cohorts.manifest import Manifest, Outcome, digest_of
 from cascade.errors import OutputError
-from cascade.postproc.identify import Notice
+from cascade.notices import Notice
 
-MADE_WITH = {"version": "1", "weights_sha256": {"stage1_spine": "ab"}, "options": {"point": (1.0, 2.0)}}
+MADE_WITH = {"version": "1", "checkpoint_sha256": {"stage1_spine": "ab"}, "options": {"point": (1.0, 2.0)}}
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_line_holds_what_is_documented(job: Job) -> None:
     (line,) = map(json.loads, lines(job))
     assert list(line) == [
         *("output", "input", "series", "state", "levels", "warnings", "error", "seconds", "input_sha256", "finished"),
-        *("version", "weights_sha256", "options"),
+        *("version", "checkpoint_sha256", "options"),
     ]
     assert (line["output"], line["series"], line["state"], line["levels"]) == ("scan.nii", 5, "done", ["L4", "L5"])
     assert line["warnings"] == [{"code": "few-slices", "level": "L4", "text": "few"}]
@@ -77,7 +77,7 @@ def test_whatever_changes_the_scan_is_done_again(job: Job, change: str) -> None:
     elif change in ("output", "picture"):
         getattr(job, change).unlink()
     else:
-        name = {"weights": "weights_sha256"}.get(change, change)
+        name = {"weights": "checkpoint_sha256"}.get(change, change)
         changes[name] = "another"
     assert known(job, **changes) is None
 

@@ -18,14 +18,18 @@ from typing import Any
 import pytest
 
 import cascade
-from cascade.cohorts.job import Job
-from cascade.cohorts.manifest import MANIFEST, Manifest, Outcome
-from cascade.cohorts.run import Task, jobs_for, run_cohort
+from cascade.cohorts.find import jobs_for
+from cascade.cohorts.job import MANIFEST, Job
+from cascade.cohorts.keep import Keep
+from cascade.cohorts.manifest import Outcome
+from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import WorkerProcesses, Workers, ended
 from cascade.errors import CheckpointError, InputError, NoSpineError
 from cascade.io.nifti import write_volume
+from cascade.labels import CASCADE
 from cascade.networks.checkpoint import load_checkpoint
 from cascade.pipeline import Segmenter
+from cascade.postproc.naming import Numbering
 from cascade.volume import LabelMap, Volume
 from tests.cohort_work import Copy, write_scans
 from tests.phantom_result import phantom_result
@@ -35,9 +39,8 @@ Coded = tuple[Volume, LabelMap]
 
 
 def run(jobs: list[Job], work: Copy, workers: Workers | None = None, *, resume: bool = False, **options: Any) -> dict[str, Outcome]:
-    with Manifest(jobs[0].output.parent / MANIFEST, work.made_with()) as manifest:
-        done = run_cohort(jobs, work, workers, manifest=manifest, resume=resume, **options)  # type: ignore[arg-type]
-        return {job.image.name: outcome for job, outcome in done}
+    done = run_cohort(jobs, work, workers, manifest=jobs[0].output.parent / MANIFEST, resume=resume, **options)  # type: ignore[arg-type]
+    return {job.image.name: outcome for job, outcome in done}
 
 
 def manifest_lines(folder: Path) -> list[dict[str, Any]]:
@@ -97,7 +100,7 @@ class TestResume:
 COMMAND = """
 import sys
 from pathlib import Path
-from cascade.cohorts.manifest import MANIFEST
+from cascade.cohorts.job import MANIFEST
 from cascade.cohorts.workers import WorkerProcesses, Workers, ended
 from tests.cohort_work import Copy
 from tests.cohorts.test_run import run
@@ -138,7 +141,7 @@ def test_a_cohort_killed_at_random_ends_as_an_undisturbed_one(tmp_path: Path) ->
 
 class TestTask:
     class Fake:
-        weights_sha256 = {"stage1_spine": "0"}  # noqa: RUF012
+        checkpoint_sha256 = {"stage1_spine": "0"}  # noqa: RUF012
 
         def segment(self, image: Path, **_: Any) -> Any:
             if "bad" in image.name:
@@ -152,15 +155,21 @@ class TestTask:
         assert outcome.levels == tuple(level.name for level in outcome.result.levels)
 
     def test_a_scan_that_cannot_be_used_is_refused_and_an_output_that_cannot_be_written_failed(self, tmp_path: Path) -> None:
-        task = Task(self.Fake(), lambda result, job: result.save(job.output))
+        task = Task(self.Fake(), Keep())
         assert task(Job(tmp_path / "bad.nii", tmp_path / "b.nii")).state == "refused"
         (tmp_path / "file").write_text("")
         assert task(Job(tmp_path / "a.nii", tmp_path / "file" / "b.nii")).state == "failed"
 
+    def test_a_cohort_that_a_program_began_goes_on_with_the_command_and_the_other_way_round(self) -> None:
+        by_a_program = Task(self.Fake(), Keep(), CASCADE)
+        by_the_command = Task(self.Fake(), Keep("binary"), "cascade", Numbering(), threads=1)
+        assert by_a_program.made_with() == by_the_command.made_with()
+        assert Task(self.Fake(), Keep(), "verse").made_with() != by_a_program.made_with()
+
     def test_outputs_are_named_after_the_scans_below_their_root(self, tmp_path: Path) -> None:
         scans = [tmp_path / "a" / "t2.nii.gz", tmp_path / "b" / "t2.mha"]
         assert [job.output for job in jobs_for(scans, Path("o"), tmp_path)] == [Path("o/a/t2.nii.gz"), Path("o/b/t2.nii.gz")]
-        with pytest.raises(InputError, match="give their root"):
+        with pytest.raises(InputError, match="the root of both"):
             jobs_for(scans, Path("o"))
 
 
@@ -194,13 +203,13 @@ class TestMap:
         assert len(text) < 2000
         copy, again = pickle.loads(text), pickle.loads(text)
         assert copy.stage2.network is again.stage2.network
-        assert copy.weights_sha256 == segmenter.weights_sha256
+        assert copy.checkpoint_sha256 == segmenter.checkpoint_sha256
 
     def test_another_processes_weights_must_be_the_same(self, coded: Coded, tmp_path: Path) -> None:
         save_oracles(tmp_path)
         text = pickle.dumps(load_checkpoint("stage2_levels", tmp_path))
         save_oracles(tmp_path, blind=True)
-        with pytest.raises(CheckpointError, match="give all workers the same weights"):
+        with pytest.raises(CheckpointError, match="give all workers the same checkpoint"):
             pickle.loads(text)
 
     @pytest.mark.parametrize("kind", [pytest.param(ProcessPoolExecutor, marks=pytest.mark.full), WorkerProcesses])
@@ -225,5 +234,5 @@ class TestMap:
         segmenter.segment(scans[0]).save(tmp_path / "alone.nii.gz")
         assert (tmp_path / "out" / "a.nii.gz").read_bytes() == (tmp_path / "alone.nii.gz").read_bytes()
         (line, *_) = manifest_lines(tmp_path / "out")
-        assert line["weights_sha256"] == segmenter.weights_sha256
+        assert line["checkpoint_sha256"] == segmenter.checkpoint_sha256
         assert line["version"] == cascade.__version__

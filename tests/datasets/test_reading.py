@@ -53,7 +53,7 @@ def test_what_a_reader_notices_is_passed_on(tmp_path: Path) -> None:
     ]
     (tmp_path / "a.mha").write_bytes(b"\n".join(lines))
     (scan,) = list_scans(tmp_path)
-    assert [code for code, _ in read_scan(scan)[1]] == ["no-orientation"]
+    assert [notice.code for notice in read_scan(scan)[1]] == ["no-orientation"]
 
 
 def test_what_archivers_leave_behind_is_passed_over(tmp_path: Path) -> None:

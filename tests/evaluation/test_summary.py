@@ -28,7 +28,7 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:
     (tmp_path / "pred/2.nii.gz").unlink()
     (tmp_path / "ref/3.nii.gz").write_bytes(b"no image")
     told: list[CaseResult | InputError] = []
-    evaluation = evaluate_all(pair_up(tmp_path / "pred", tmp_path / "ref"), report=told.append)
+    evaluation = evaluate_all(pair_up(tmp_path / "pred", tmp_path / "ref"), tell=told.append)
     assert [(r.pair.case.name, bool(r.failed)) for r in evaluation.results] == [("1", True), ("2", True), ("4", False)]
     assert "ref/3.nii.gz" in evaluation.unusable[0]
     assert [isinstance(one, InputError) for one in told] == [False, False, True, False]

@@ -15,12 +15,12 @@ from monai.bundle import verify_metadata, verify_net_in_out
 
 import cascade
 from cascade.export.bundles import licence
-from cascade.export.kinds import CASCADE, KINDS, LEVELS, SPINE
 from cascade.export.networks import torch_runner, torchscript_runner
+from cascade.export.plans import CASCADE, LEVELS, PLANS, SPINE
 from cascade.networks.checkpoint import build_network, load_checkpoint
 from tests.bundles import workflow
 
-NAMES = [kind.name for kind in KINDS]
+NAMES = [plan.name for plan in PLANS]
 FILES = {
     "LICENSE",
     "configs/evaluate.json",
@@ -50,10 +50,10 @@ def test_a_bundle_holds_what_the_specification_asks_for_and_nothing_else(bundles
     assert "Apache License" in licence()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=NAMES)
-def test_the_weights_are_a_plain_state_dict_equal_to_the_checkpoints(bundles: Path, oracle_weights: Path, kind: object) -> None:
-    for model, stage in kind.models.items():  # type: ignore[attr-defined]
-        state = torch.load(bundles / kind.name / "models" / f"{model}.pt", weights_only=True)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("plan", PLANS, ids=NAMES)
+def test_the_weights_are_a_plain_state_dict_equal_to_the_checkpoints(bundles: Path, oracle_weights: Path, plan: object) -> None:
+    for model, stage in plan.models.items():  # type: ignore[attr-defined]
+        state = torch.load(bundles / plan.name / "models" / f"{model}.pt", weights_only=True)  # type: ignore[attr-defined]
         original = load_checkpoint(stage, oracle_weights).network.state_dict()
         assert state.keys() == original.keys()
         assert all(torch.equal(state[name], original[name]) for name in original)
@@ -142,12 +142,17 @@ def test_the_model_card_of_the_weights_comes_along(oracle_weights: Path, tmp_pat
     assert (folder / "docs" / "model_card.md").read_text(encoding="utf-8") == "# Model card"
 
 
+def test_the_metadata_tells_the_checkpoints(bundles: Path, oracle_weights: Path) -> None:
+    told = str(metadata(bundles / CASCADE.name)["changelog"])
+    assert all(load_checkpoint(stage, oracle_weights).spec.checkpoint_sha256 in told for stage in ("stage1_spine", "stage2_levels"))
+
+
 def test_a_bundle_without_recorded_training_says_so(bundles: Path) -> None:
     assert metadata(bundles / SPINE.name)["data_source"] == "not recorded"
 
 
 def test_the_configs_name_networks_that_can_be_built(bundles: Path, oracle_weights: Path) -> None:
-    for kind in KINDS:
-        config = json.loads((bundles / kind.name / "configs" / "inference.json").read_text(encoding="utf-8"))
-        spec = load_checkpoint(kind.stage, oracle_weights).spec
+    for plan in PLANS:
+        config = json.loads((bundles / plan.name / "configs" / "inference.json").read_text(encoding="utf-8"))
+        spec = load_checkpoint(plan.stage, oracle_weights).spec
         assert config["network_def"]["_target_"] == f"monai.networks.nets.{type(build_network(spec)).__name__}"

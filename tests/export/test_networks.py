@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from cascade.errors import MissingExtraError
+from cascade.errors import ExportError, MissingExtraError
 from cascade.export import networks
-from cascade.export.networks import ExportError, compare, export_networks, onnx_runner, torch_runner, torchscript_runner, write_onnx
+from cascade.export.networks import compare, export_networks, onnx_runner, torch_runner, torchscript_runner, write_onnx
 from cascade.export.networks import write_torchscript as write_ts
 from cascade.networks.checkpoint import Checkpoint, build_network, load_checkpoint, packaged_weights
 from cascade.networks.spec import StageSpec
@@ -126,4 +126,4 @@ def test_the_shipped_networks_agree_with_torch(suffix: str, tmp_path: Path) -> N
         checkpoint = load_checkpoint(spec.stage)
         patch = dataclasses.replace(spec, patch_shape=tuple(3 * n for n in spec.stride))
         assert compare(Checkpoint(patch, checkpoint.network), WRITERS[suffix][1](path), path) <= networks.TOLERANCE
-        assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["weights_sha256"] == spec.weights_sha256
+        assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["checkpoint_sha256"] == spec.checkpoint_sha256

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import cascade
-from cascade.export.kinds import CASCADE, LEVELS, SPINE
+from cascade.export.plans import CASCADE, LEVELS, SPINE
 from cascade.io.cases import list_cases
 from cascade.io.nifti import read_label_array, write_labels, write_volume
 from cascade.networks.checkpoint import packaged_weights

@@ -18,7 +18,7 @@ from cascade.io.bids import derivative_path, find_bids_scans, write_dataset_desc
 from cascade.io.dicom import DicomSource, read_dicom
 from cascade.io.dicom_seg import write_dicom_seg
 from cascade.io.formats import read_scan_file, write_labels_file
-from cascade.io.itk import read_itk_array
+from cascade.io.itk import read_labels
 from cascade.io.nifti import read_image, write_volume
 from cascade.phantom import PhantomSpec, render
 from cascade.terminology import colour_of
@@ -101,7 +101,7 @@ def test_dcmqi_reads_the_same_voxels_back(seg_type: str, case: tuple[Path, Volum
     tool = program("segimage2itkimage", "PyPI: dcmqi")
     said = run(tool, "--inputDICOM", tmp_path / "levels.dcm", "--outputDirectory", tmp_path, "--mergeSegments", "-t", "nrrd")
     assert (tmp_path / "1.nrrd").is_file(), said
-    data, grid = read_itk_array(tmp_path / "1.nrrd", "nrrd")
+    data, grid = read_labels(tmp_path / "1.nrrd")
     voxels = np.argwhere(data)
     at = scan.grid.to_voxels(grid.to_world(voxels))
     assert np.abs(at - np.rint(at)).max() < 0.01

@@ -9,10 +9,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG2MPML
+from pydicom.uid import MPEG2MPML, UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from cascade.errors import InputError
 from cascade.io.dicom import read_dicom
+from cascade.volume import Volume
 from tests import blocks
 from tests.dicom_files import enhanced, slices, uid, write_series
 
@@ -75,7 +76,7 @@ def test_missing_slices_are_interpolated_and_reported(tmp_path: Path):
     whole = read.reoriented("PSR")
     assert whole.grid.matches(scan.grid, tol_mm=1e-4)
     assert np.allclose(whole.data[:, :, 2], (scan.data[:, :, 1] + scan.data[:, :, 3]) / 2)
-    assert [code for code, _ in source.notes] == ["slices-missing"]
+    assert [notice.code for notice in source.notices] == ["slices-missing"]
 
 
 def test_files_that_repeat_a_slice_are_used_once_and_reported(tmp_path: Path):
@@ -84,7 +85,7 @@ def test_files_that_repeat_a_slice_are_used_once_and_reported(tmp_path: Path):
     again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = uid("again")
     read, source = read_dicom(write_series([*files, again], tmp_path))
     assert read.grid.shape[2] == 7
-    assert [code for code, _ in source.notes] == ["duplicate-slices"]
+    assert [notice.code for notice in source.notices] == ["duplicate-slices"]
 
 
 def _missing_attribute(keyword: str) -> Callable[[list[Dataset]], list[Dataset]]:
@@ -200,3 +201,96 @@ def test_the_source_shows_nothing_of_a_patient(tmp_path: Path):
     assert "Secret" not in repr(source)
     assert all("PixelData" not in dataset for dataset in source.datasets)
     assert isinstance(source.datasets[0], pydicom.Dataset)
+
+
+def _missing(*keywords: str) -> Callable[[Dataset], None]:
+    def edit(dataset: Dataset) -> None:
+        for keyword in keywords:
+            delattr(dataset, keyword)
+
+    return edit
+
+
+def _empty(*keywords: str) -> Callable[[Dataset], None]:
+    def edit(dataset: Dataset) -> None:
+        for keyword in keywords:
+            setattr(dataset, keyword, None)
+
+    return edit
+
+
+#: What may be absent or empty without a doubt about the pixels.
+INCOMPLETE = {
+    "no PhotometricInterpretation": _missing("PhotometricInterpretation"),
+    "empty PhotometricInterpretation": _empty("PhotometricInterpretation"),
+    "no SamplesPerPixel": _missing("SamplesPerPixel"),
+    "no PixelRepresentation": _missing("PixelRepresentation"),
+    "no BitsStored and HighBit": _missing("BitsStored", "HighBit"),
+    "no BitsAllocated": _missing("BitsAllocated", "BitsStored", "HighBit"),
+    "empty RescaleSlope": _empty("RescaleSlope", "RescaleIntercept"),
+    "RescaleSlope without RescaleIntercept": lambda dataset: setattr(dataset, "RescaleSlope", "3"),
+    "no SliceThickness": _missing("SliceThickness"),
+    "no SpacingBetweenSlices": _missing("SpacingBetweenSlices"),
+    "no SeriesNumber": _missing("SeriesNumber"),
+    "no patient": _missing("PatientID", "PatientName", "PatientSex", "PatientBirthDate"),
+    "no SOPClassUID": _missing("SOPClassUID"),
+}
+
+
+@pytest.mark.parametrize("how", INCOMPLETE)
+def test_what_is_absent_or_empty_is_assumed_where_there_is_one_reading(how: str, tmp_path: Path):
+    clean, _ = read_dicom(write_series(slices(blocks.scan("PSR")), tmp_path / "clean"))
+    folder = write_series(slices(blocks.scan("PSR")), tmp_path / "stripped")
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        INCOMPLETE[how](dataset)
+        dataset.save_as(file)
+    read, _ = read_dicom(folder)
+    assert read.grid.matches(clean.grid)
+    assert np.array_equal(read.data, clean.data)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_files_without_preamble_and_meta_are_read(syntax: UID, tmp_path: Path):
+    clean, _ = read_dicom(write_series(slices(blocks.scan("PSR")), tmp_path / "clean"))
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    for n, dataset in enumerate(slices(blocks.scan("PSR"))):
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(folder / str(n), enforce_file_format=True)
+        content = (folder / str(n)).read_bytes()
+        (folder / str(n)).write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
+    read, source = read_dicom(folder)
+    assert np.array_equal(read.data, clean.data)
+    assert [notice.code for notice in source.notices] == ["dicom-incomplete"]
+
+
+def test_monochrome1_is_turned_round_and_told(tmp_path: Path):
+    scan = blocks.scan("PSR")
+    clean, _ = read_dicom(write_series(slices(scan), tmp_path / "clean"))
+    inverted = Volume(65535 - scan.data, scan.grid)
+    read, source = read_dicom(write_series(slices(inverted, PhotometricInterpretation="MONOCHROME1"), tmp_path / "inverted"))
+    assert np.array_equal(read.data, clean.data)
+    assert "MONOCHROME1" in source.notices[0].text
+
+
+@pytest.mark.parametrize(("value", "signed"), [(-32768, 1), (60000, 0)])
+def test_padding_is_the_darkest_of_its_slice(value: int, signed: int, tmp_path: Path):
+    scan = blocks.scan("PSR")
+    padded = np.zeros(scan.data.shape, dtype=bool)
+    padded[:, :2] = True
+    files = slices(Volume(np.where(padded, value % 65536, scan.data).astype(np.float32), scan.grid))
+    for dataset in files:
+        dataset.PixelRepresentation = signed
+        dataset.PixelPaddingValue = value
+    read, _ = read_dicom(write_series(files, tmp_path))
+    assert read.data.min() == scan.data[~padded].min()
+    assert read.data.max() == scan.data.max()
+
+
+def test_a_tolerance_is_told_with_two_decimals(tmp_path: Path):
+    files = slices(blocks.scan("PSR"))
+    x, y, z = files[-1].ImagePositionPatient
+    files[-1].ImagePositionPatient = [x, y + 0.25, z]
+    with pytest.raises(InputError, match=r"at most 0\.20 mm off; found some 0\.\d\d mm off"):
+        read_dicom(write_series(files, tmp_path))

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import highdicom
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from cascade.errors import InputError, OutputError
-from cascade.io.dicom import DicomSource, read_dicom
+from cascade.io.dicom import DicomSource, check_referable, read_dicom
 from cascade.io.dicom_seg import read_dicom_seg, write_dicom_seg
+from cascade.io.dicom_series import quiet
+from cascade.io.formats import check_output
 from cascade.labels import CASCADE_EXTENDED
 from cascade.terminology import code_of
 from cascade.volume import LabelMap
@@ -113,15 +117,92 @@ def test_what_an_anonymiser_took_away_is_left_empty(tmp_path: Path):
     assert pydicom.dcmread(tmp_path / "x.dcm").PatientName == ""
 
 
-def test_a_source_without_frame_of_reference_is_one_clear_line(tmp_path: Path):
+#: A header that writers of the standard refuse, and what the SEG holds instead: the attribute, its value, the value in the SEG.
+REPAIRED = (
+    ("PatientSex", "m", "M"),
+    ("PatientSex", "female", ""),
+    ("PatientBirthDate", "1960", ""),
+    ("PatientBirthDate", "1960.01.31", "19600131"),
+    ("PatientBirthDate", "1960-01-31", "19600131"),
+    ("StudyTime", "10:10:10", "101010"),
+    ("StudyDate", "yesterday", ""),
+    ("StudyID", "a text that is longer than sixteen", ""),
+)
+
+
+@pytest.mark.parametrize(("keyword", "value", "repaired"), REPAIRED)
+def test_values_against_their_type_are_put_right_or_left_empty(keyword: str, value: str, repaired: str, tmp_path: Path):
+    files = slices(blocks.scan())
+    with quiet():
+        for dataset in files:
+            setattr(dataset, keyword, value)
+        folder = write_series(files, tmp_path / "series")
+    (notice,) = check_referable(folder, None)
+    assert notice.code == "dicom-repaired"
+    assert keyword in notice.text
+    assert value not in re.findall(r"\w+", notice.text)
+    _, source = read_dicom(folder)
+    write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
+    assert str(pydicom.dcmread(tmp_path / "x.dcm").get(keyword) or "") == repaired
+
+
+@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "SliceThickness", "SOPClassUID", "Modality"])
+def test_what_the_standard_asks_for_and_the_rest_tells_is_put_in(keyword: str, tmp_path: Path):
+    files = slices(blocks.scan())
+    folder = write_series(files, tmp_path / "series")
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        delattr(dataset, keyword)
+        dataset.save_as(file)
+    check_referable(folder, None)
+    _, source = read_dicom(folder)
+    write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
+    seg = pydicom.dcmread(tmp_path / "x.dcm")
+    assert UID(seg.FrameOfReferenceUID).is_valid
+    assert seg.StudyInstanceUID == files[0].StudyInstanceUID
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_images_that_cannot_be_named_are_refused_before_anything_is_computed(keyword: str, tmp_path: Path):
+    folder = write_series(slices(blocks.scan()), tmp_path / "series")
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        delattr(dataset, keyword)
+        dataset.save_as(file)
+    with pytest.raises(InputError, match=rf"expected a {keyword} in every file.*write \.seg\.nrrd") as caught:
+        check_output(tmp_path / "x.dcm", folder)
+    assert "Secret" not in str(caught.value)
+
+
+def test_names_in_chinese_characters_are_kept(tmp_path: Path):
     files = slices(blocks.scan())
     for dataset in files:
-        del dataset.FrameOfReferenceUID
+        dataset.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+        dataset.PatientName = "Yamada^Tarou=山田^太郎"
     _, source = read_dicom(write_series(files, tmp_path / "series"))
-    with pytest.raises(OutputError, match=r"lacks what the standard asks for .*; write \.seg\.nrrd") as caught:
-        write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
-    assert "Secret" not in str(caught.value)
-    assert not list(tmp_path.glob("*.dcm"))
+    write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
+    assert pydicom.dcmread(tmp_path / "x.dcm").PatientName == "Yamada^Tarou=山田^太郎"
+
+
+def test_names_in_korean_characters_are_kept(tmp_path: Path):
+    files = slices(blocks.scan())
+    for dataset in files:
+        dataset.SpecificCharacterSet = ["", "ISO 2022 IR 149"]
+        dataset.PatientName = "Hong^Gildong=洪^吉洞=홍^길동"
+    _, source = read_dicom(write_series(files, tmp_path / "series"))
+    write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
+    assert pydicom.dcmread(tmp_path / "x.dcm").PatientName == "Hong^Gildong=洪^吉洞=홍^길동"
+
+
+@pytest.mark.parametrize("wrong_mm", ["0.09", "-3", "400"])
+def test_the_distance_of_slices_is_that_of_their_positions_whatever_the_header_says(wrong_mm: str, tmp_path: Path):
+    files = slices(blocks.scan(), SpacingBetweenSlices=wrong_mm)
+    scan, source = read_dicom(write_series(files, tmp_path / "series"))
+    write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
+    measures = pydicom.dcmread(tmp_path / "x.dcm").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(scan.grid.spacing_mm[2], abs=1e-4)
+    _, grid, _ = read_dicom_seg(tmp_path / "x.dcm")
+    assert grid.spacing_mm[2] == pytest.approx(scan.grid.spacing_mm[2], abs=1e-4)
 
 
 def test_labels_of_another_grid_are_refused(source: DicomSource, tmp_path: Path):

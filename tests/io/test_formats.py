@@ -3,19 +3,45 @@ from __future__ import annotations
 import builtins
 import gzip
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cascade.errors import InputError, MissingExtraError, OutputError
-from cascade.io.formats import check_output, read_labels_file, read_scan_file, write_labels_file
+from cascade.io.formats import (
+    FORMATS,
+    OUTPUT_SUFFIXES,
+    check_output,
+    find_suffix,
+    output_format,
+    read_labels_file,
+    read_scan_file,
+    write_labels_file,
+)
 from cascade.io.nifti import write_volume
 from cascade.volume import Volume
 from tests import blocks
 from tests.dicom_files import slices, write_series
 
-PLAIN = (".nii", ".nii.gz", ".nrrd", ".mha", ".seg.nrrd")
+PLAIN = tuple(suffix for suffix in OUTPUT_SUFFIXES if not output_format(Path(suffix)).is_dicom)
+
+
+def test_every_function_that_the_table_names_is_there():
+    named = [name for form in FORMATS for name in (form.read_scan, form.read_labels, form.write_labels, form.check_scan) if name]
+    assert len(named) > len(FORMATS)
+    assert all(callable(resolve_name(name)) for name in named)
+
+
+def test_a_suffix_belongs_to_one_format_and_is_found_whole():
+    suffixes = [suffix for form in FORMATS for suffix in form.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(find_suffix(f"t2{suffix}") == suffix for suffix in suffixes)
+
+
+def test_a_format_that_is_asked_for_by_suffix_can_be_written():
+    assert all(form.write_labels and set(form.outputs) <= set(form.suffixes) for form in FORMATS if form.outputs)
 
 
 @pytest.mark.parametrize("axcodes", blocks.ORIENTATIONS)
@@ -80,7 +106,7 @@ def test_an_nrrd_without_orientation_is_noted(tmp_path: Path):
     volume, source = read_scan_file(tmp_path / "plain.nrrd")
     assert volume.grid.spacing_mm == (1, 2, 3)
     assert source is not None
-    assert [code for code, _ in source.notes] == ["no-orientation"]
+    assert [notice.code for notice in source.notices] == ["no-orientation"]
 
 
 @pytest.mark.parametrize("suffix", PLAIN)
@@ -104,7 +130,7 @@ def test_an_unknown_file_and_a_missing_file_are_told_apart(tmp_path: Path):
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path):
-    with pytest.raises(OutputError, match=r"ends in \.seg\.nrrd, \.nii\.gz"):
+    with pytest.raises(OutputError, match=r"ends in \.nii\.gz, \.nii, \.seg\.nrrd"):
         write_labels_file(blocks.labels(), tmp_path / "levels.png")
 
 

@@ -49,7 +49,7 @@ class TestReading:
         assert volume.data.dtype == np.float32
         assert np.array_equal(volume.data, data.astype(np.float32))
         assert np.allclose(volume.grid.vox2world, AFFINE, atol=1e-5)
-        assert header.notes == ()
+        assert header.notices == ()
 
     def test_scl_slope_and_intercept_are_applied(self, tmp_path: Path, values: np.ndarray) -> None:
         path = patch_header(save(tmp_path / "a.nii", values), 112, np.array([0.5, -7.0], "<f4").tobytes())
@@ -88,9 +88,9 @@ class TestReading:
         nib.save(image, tmp_path / "a.nii")
         volume, header = read_image(tmp_path / "a.nii")
         assert np.allclose(volume.grid.vox2world, AFFINE, atol=1e-5)
-        ((code, text),) = header.notes
-        assert code == "forms-disagree"
-        assert "12.0 mm apart; the sform is used" in text
+        (notice,) = header.notices
+        assert notice.code == "forms-disagree"
+        assert "12.0 mm apart; the sform is used" in notice.text
 
     def test_forms_that_differ_by_rounding_are_not_noted(self, tmp_path: Path, values: np.ndarray) -> None:
         image = nib.Nifti1Image(values, AFFINE)
@@ -99,7 +99,7 @@ class TestReading:
         image.set_qform(other, 1)
         image.set_sform(AFFINE, 1)
         nib.save(image, tmp_path / "a.nii")
-        assert read_image(tmp_path / "a.nii")[1].notes == ()
+        assert read_image(tmp_path / "a.nii")[1].notices == ()
 
 
 class TestRefusing:

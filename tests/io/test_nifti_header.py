@@ -25,7 +25,7 @@ def test_an_unusual_header_is_read_as_the_rule_says(name: str, tmp_path: Path) -
     unusual = NIFTI[name]
     (tmp_path / "a.nii").write_bytes(unusual_nifti(SCAN, unusual.fields))
     scan, header = read_image(tmp_path / "a.nii")
-    assert tuple(code for code, _ in header.notes) == unusual.warns
+    assert tuple(notice.code for notice in header.notices) == unusual.warns
     assert np.array_equal(scan.data, SCAN.data)
     assert scan.grid.matches(SCAN.grid, tol_mm=1e-3) == (not unusual.moved)
 
@@ -40,7 +40,8 @@ def test_labels_of_an_unusual_header_lie_on_their_scan_for_every_program(name: s
     written = nib.load(tmp_path / "l.nii.gz")
     for affine in (written.affine, written.get_sform(), written.get_qform()):
         assert np.isfinite(affine).all()
-    assert [code for code, _ in read_image(tmp_path / "l.nii.gz")[1].notes] == [c for c in NIFTI[name].warns if c != "header-mended"]
+    said = [notice.code for notice in read_image(tmp_path / "l.nii.gz")[1].notices]
+    assert said == [c for c in NIFTI[name].warns if c != "header-mended"]
 
 
 @pytest.mark.parametrize("name", NIFTI_REFUSED)
@@ -64,14 +65,14 @@ def test_the_only_form_may_have_a_quaternion_that_is_a_hair_too_long(over: float
     (tmp_path / "a.nii").write_bytes(content)
     scan, header = read_image(tmp_path / "a.nii")
     assert np.allclose(scan.grid.vox2world, turn, atol=1e-5)
-    assert header.notes == ()
+    assert header.notices == ()
 
 
 def test_what_is_said_names_numbers_and_the_form_that_is_used(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(unusual_nifti(SCAN, NIFTI["pixdim_slightly_off"].fields))
-    ((code, text),) = read_image(tmp_path / "a.nii")[1].notes
-    assert code == "spacing-disagrees"
-    assert text == "pixdim says 4.4 x 0.9 x 1.1 mm, the sform 4 x 0.9 x 1.1 mm; the sform is used, by which volumes are -9.1 %"
+    (notice,) = read_image(tmp_path / "a.nii")[1].notices
+    assert notice.code == "spacing-disagrees"
+    assert notice.text == "pixdim says 4.4 x 0.9 x 1.1 mm, the sform 4 x 0.9 x 1.1 mm; the sform is used, by which volumes are -9.1 %"
 
 
 def test_both_byte_orders_and_both_versions_follow_the_same_rule(tmp_path: Path) -> None:
@@ -84,12 +85,12 @@ def test_both_byte_orders_and_both_versions_follow_the_same_rule(tmp_path: Path)
         struct.pack_into(f"{order}3{field}", content, quaternion, np.nan, 9, 9)
         (tmp_path / "a.nii").write_bytes(bytes(content))
         scan, header = read_image(tmp_path / "a.nii")
-        assert header.notes == ()
+        assert header.notices == ()
         assert scan.grid.matches(SCAN.grid, tol_mm=1e-3)
 
 
 def test_a_clean_header_is_not_remarked_upon(tmp_path: Path) -> None:
     (tmp_path / "a.nii").write_bytes(clean_nifti(SCAN))
     scan, header = read_image(tmp_path / "a.nii")
-    assert header.notes == ()
+    assert header.notices == ()
     assert scan.grid.matches(SCAN.grid, tol_mm=1e-4)

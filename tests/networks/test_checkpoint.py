@@ -13,11 +13,12 @@ from cascade.errors import CascadeError, CheckpointError
 from cascade.networks.checkpoint import build_network, choose_device, load_checkpoint, packaged_weights, save_checkpoint
 from cascade.networks.patches import patch_shape_for
 from cascade.networks.spec import STAGE_NAMES, StageSpec
+from cascade.postproc.parameters import CostParameters, NamingParameters
 from tests.synthetic import tiny_spec
 
 STAGE = "stage1_spine"
 #: Of six features and eighteen levels.
-_SHAPE_MODEL = {
+SHAPE_MODEL = {
     "mean": [1.5] * 108,
     "deviation": [2.0] * 108,
     "factors": [[0.5, 0.1]] * 108,
@@ -32,7 +33,7 @@ def spec() -> StageSpec:
         STAGE,
         ("background", "column"),
         (4.0, 2.0, 2.0),
-        naming={"shape_model": _SHAPE_MODEL},
+        naming={"shape_model": SHAPE_MODEL},
         training={"steps_done": 7},
     )
 
@@ -61,14 +62,27 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder: Path, spec: StageSpec) 
 
 
 @pytest.mark.parametrize(
-    "change", [{"mean": [1.0] * 107}, {"deviation": [0.0] * 108}, {"factors": [[1.0, 0.1]] * 108}, {"temperature": -1.0}]
+    ("naming", "said"),
+    [
+        ({"shape_model": SHAPE_MODEL | {"mean": [1.0] * 107}}, "naming.shape_model.mean: expected 108 entries"),
+        ({"shape_model": SHAPE_MODEL | {"temperature": -1.0}}, "naming.shape_model.temperature: expected more than 0"),
+        ({"costs": {"possible": -1.0}}, "naming.costs.possible: expected 0 to 1000; found -1"),
+        ({"chain": {"min_bodies": "2"}}, "naming.chain.min_bodies: expected int; found str"),
+        ({"costs": {"posible": 1.0}}, "naming.costs.posible: expected no such entry"),
+    ],
 )
-def test_a_shape_model_that_is_none_is_refused(folder: Path, change: dict[str, object]) -> None:
+def test_naming_parameters_that_are_none_are_refused(folder: Path, naming: dict[str, object], said: str) -> None:
     path = folder / f"{STAGE}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["naming"]["shape_model"] |= change
-    path.write_text(json.dumps(content), encoding="utf-8")
-    refused(folder, f"{STAGE}.json", "at most a shape_model")
+    path.write_text(json.dumps(content | {"naming": naming}), encoding="utf-8")
+    refused(folder, f"{STAGE}.json", said)
+
+
+def test_a_naming_parameter_that_a_spec_leaves_out_has_its_default(spec: StageSpec) -> None:
+    said = dataclasses.replace(spec, naming=spec.naming | {"costs": {"possible": 2.5}}).naming_parameters
+    assert said == dataclasses.replace(spec.naming_parameters, costs=CostParameters(possible=2.5))
+    assert dataclasses.replace(spec, naming={}).naming_parameters == NamingParameters()
+    assert dataclasses.replace(spec, naming=said.to_json()).naming_parameters == said
 
 
 def test_saving_twice_gives_equal_bytes(tmp_path: Path, spec: StageSpec) -> None:
@@ -133,9 +147,8 @@ def test_a_spec_that_is_not_text_is_named(folder: Path) -> None:
 
 def test_weights_of_another_network_are_named(folder: Path) -> None:
     path = folder / f"{STAGE}.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["network_arguments"]["channels"] = [5]
-    path.write_text(json.dumps(content))
+    spec = StageSpec.from_json(path.read_text(encoding="utf-8"))
+    path.write_text(dataclasses.replace(spec, network_arguments={**spec.network_arguments, "channels": [5]}).to_json(), encoding="utf-8")
     refused(folder, f"{STAGE}.safetensors", "do not fit the network")
 
 

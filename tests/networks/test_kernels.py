@@ -51,23 +51,32 @@ def test_nothing_is_remembered_for_gradients() -> None:
         assert nn.Conv3d(1, 1, 3)(torch.zeros(1, 1, 5, 5, 5)).is_inference()
 
 
-def test_cuda_runs_in_half_precision_and_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    class Autocast:
-        def __init__(self, device: str) -> None:
-            asked.append(device)
-
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr(torch, "autocast", Autocast)
-    for name in ("cpu", "mps", "cuda"):
-        with quick_inference(torch.device(name)):
-            pass
-    assert asked == ["cuda"]
+@pytest.mark.parametrize("name", ["cpu", "mps"])
+def test_off_cuda_nothing_is_computed_in_half_precision(name: str) -> None:
+    with quick_inference(torch.device(name)):
+        assert torch.is_inference_mode_enabled()
+        assert not any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda", "mps"))
     assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here: the tests below use it")
+def test_half_precision_is_asked_of_cuda_also_where_torch_has_none_and_says_so() -> None:
+    with pytest.warns(UserWarning, match="CUDA is not available"), quick_inference(torch.device("cuda")):
+        assert torch.is_inference_mode_enabled()
+    assert not torch.is_autocast_enabled("cuda")
+
+
+def test_cuda_computes_in_half_precision_what_a_cpu_computes_in_full(cuda: torch.device) -> None:
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv3d(1, 16, 3, padding=1), nn.InstanceNorm3d(16), nn.PReLU(), nn.Conv3d(16, 4, 3)).eval()
+    image = torch.rand(1, 1, 13, 17, 19)
+    with torch.inference_mode():
+        expected = block(image)
+    with quick_inference(cuda):
+        computed = block.to(cuda)(image.to(cuda))
+    assert computed.dtype == torch.float16
+    assert torch.allclose(computed.float().cpu(), expected, atol=0.02)
+    assert not torch.is_autocast_enabled("cuda")
 
 
 def test_options_that_it_does_not_know_are_left_to_torch() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_t
 
-from cascade.networks.limits import SHAPE_SIZE
-from cascade.postproc.shape import FEATURES, LEVELS, NO_LEVEL, S1, ShapeModel, spine_shape, step_shape
+from cascade.postproc.shape import spine_shape, step_shape
+from cascade.postproc.shape_model import FEATURES, LEVELS, NO_LEVEL, S1, ShapeModel
 
 HEIGHT, DEPTH, WIDTH, STEP = 26.0, 34.0, 44.0, 36.0
 
@@ -33,7 +36,8 @@ def row(count: int, turn_deg: float = 0.0, **how: float) -> list[np.ndarray]:
 def model(degrees_of_freedom: float = 20.0, temperature: float = 1.0) -> ShapeModel:
     rng = np.random.default_rng(1)
     size = len(FEATURES) * LEVELS
-    return ShapeModel(rng.normal(size=size), rng.uniform(1, 3, size), rng.uniform(-0.4, 0.4, (size, 3)), degrees_of_freedom, temperature)
+    mean, deviation, factors = rng.normal(size=size), rng.uniform(1, 3, size), rng.uniform(-0.4, 0.4, (size, 3))
+    return ShapeModel.of_arrays(mean, deviation, factors, degrees_of_freedom, temperature)
 
 
 class TestMeasuring:
@@ -77,17 +81,15 @@ class TestModel:
         shape_model, shape = model(), np.random.default_rng(2).normal(0, 2, (len(FEATURES), 3))
         levels = [2, 1, 0]
         index = [f * LEVELS + level - S1 for f in range(len(FEATURES)) for level in levels]
-        loadings = shape_model.factors[index]
-        correlation = loadings @ loadings.T
+        mean, deviation, factors = (np.array(table)[index] for table in (shape_model.mean, shape_model.deviation, shape_model.factors))
+        correlation = factors @ factors.T
         np.fill_diagonal(correlation, 1.0)
-        scale = correlation * np.outer(shape_model.deviation[index], shape_model.deviation[index])
+        scale = correlation * np.outer(deviation, deviation)
         # the step below the last body leads to no named level
         known = [i for i, _ in enumerate(index) if not (i < 6 and i % 3 == 2)]
         seen = shape.copy()
         seen[:2, 2] = np.nan
-        expected = -multivariate_t.logpdf(
-            shape.ravel()[known], shape_model.mean[np.array(index)[known]], scale[np.ix_(known, known)], df=shape_model.degrees_of_freedom
-        )
+        expected = -multivariate_t.logpdf(shape.ravel()[known], mean[known], scale[np.ix_(known, known)], df=shape_model.degrees_of_freedom)
         assert shape_model.cost(seen, levels) == pytest.approx(expected)
 
     def test_of_what_is_no_level_anything_may_be_expected(self) -> None:
@@ -105,10 +107,17 @@ class TestModel:
         shape = np.ones((len(FEATURES), 4))
         assert model(temperature=temperature).cost(shape, [3, 2, 1, 0]) * temperature == pytest.approx(model().cost(shape, [3, 2, 1, 0]))
 
-    def test_a_checkpoint_knows_its_size(self) -> None:
-        assert len(FEATURES) * LEVELS == SHAPE_SIZE
-
-    def test_it_is_read_from_the_parameters_of_a_spec(self) -> None:
-        written = {name: np.asarray(value).tolist() for name, value in vars(model()).items()}
-        shape = np.ones((len(FEATURES), 4))
-        assert ShapeModel.from_parameters(written).cost(shape, [3, 2, 1, 0]) == pytest.approx(model().cost(shape, [3, 2, 1, 0]))
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"mean": (1.0,) * 107}, "mean: expected 108 entries, one of every feature and level; found 107"),
+            ({"deviation": (0.0,) * 108}, "deviation: expected more than 0; found 0"),
+            ({"factors": ((1.0, 0.1),) * 108}, "factors: expected rows whose squares add up to less than 1"),
+            ({"factors": ((0.1,),) * 107 + ((0.1, 0.1),)}, "factors: expected rows of one length"),
+            ({"degrees_of_freedom": 0.0}, "degrees_of_freedom: expected more than 0; found 0"),
+            ({"temperature": -1.0}, "temperature: expected more than 0; found -1"),
+        ],
+    )
+    def test_what_is_no_distribution_is_refused(self, change: dict[str, Any], said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            dataclasses.replace(model(), **change)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from cascade.notices import Notice
 from cascade.phantom import PhantomSpec
-from cascade.postproc.identify import Notice
 from cascade.report import ReportIndex, save_report
 from tests.phantom_result import phantom_result
 

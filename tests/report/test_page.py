@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cascade.errors import OutputError
+from cascade.notices import Notice
 from cascade.phantom import PhantomSpec
-from cascade.postproc.identify import Notice
 from cascade.report import ReportIndex, save_report
 from cascade.report.views import curved_view, slice_views
 from cascade.segmentation import Segmentation
@@ -17,7 +17,7 @@ from cascade.volume import LabelMap
 from tests.phantom_result import phantom_result
 
 SMALL = PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 1.4), thoracic=1)
-WARNINGS = (Notice("few-slices", None, "only <3> slices & more"), Notice("cut-level", "L4-L5", "cut by the border"))
+WARNINGS = (Notice("few-slices", None, "only <3> slices & more"), Notice("cut-by-border", "L4-L5", "cut by the border"))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -295,11 +296,13 @@ def read_series_for_training(folder: Path) -> object:
 def read_checkpoint(folder: Path) -> object:
     """Load a damaged spec with its weights, or damaged weights whose sha256 the spec states."""
     from cascade.networks.checkpoint import load_checkpoint
+    from cascade.networks.spec import StageSpec
 
     spec, weights = folder / "stage1_spine.json", folder / "stage1_spine.safetensors"
     if not spec.exists():
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        spec.write_text(json.dumps(json.loads(_small_checkpoint()[0]) | {"weights_sha256": digest}), encoding="utf-8")
+        whole = StageSpec.from_json(_small_checkpoint()[0].decode())
+        spec.write_text(dataclasses.replace(whole, weights_sha256=digest).to_json(), encoding="utf-8")
     else:
         weights.write_bytes(_small_checkpoint()[1])
     return load_checkpoint("stage1_spine", folder)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from cascade.datasets.names import read_mapping
 from cascade.errors import CascadeError
 from cascade.io.cases import list_cases
-from cascade.io.formats import read_scan_file
-from cascade.io.recognise import recognise_content
+from cascade.io.formats import FORMATS, format_of_content, read_scan_file
 from cascade.networks.spec import StageSpec
 from tests.robustness.corpus import TARGETS
 from tests.robustness.fuzz import plan_for, run
@@ -50,7 +49,7 @@ def test_a_spec_with_any_json_in_its_fields_is_a_spec_or_a_clear_error(change: d
 
 @given(st.binary(max_size=600))
 def test_any_bytes_are_recognised_or_not(content: bytes) -> None:
-    assert recognise_content(content) in (None, "nifti", "nrrd", "metaimage", "dicom", "zip")
+    assert format_of_content(content) in (None, *FORMATS)
 
 
 @given(st.text(max_size=200) | st.text("dataset\tcase\n\"'\0/.", max_size=60).map(lambda text: f"dataset\tcase\n{text}"))

@@ -16,6 +16,7 @@ from cascade.io.formats import read_labels_file, read_scan_file, write_labels_fi
 from cascade.io.nifti import write_labels, write_volume
 from tests import blocks
 from tests.cli.test_jobs import KnowsTheAnswer
+from tests.conftest import AnswerWith
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha")
 #: Non-ASCII letters, shell and format characters, bytes that are no text, and the longest name that file systems take.
@@ -23,8 +24,8 @@ NAMES = ("Wirbelsäule", "脊椎 №1", "a b;$(x)'\"", "%s%n", "-o", os.fsdecode
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_load", lambda options: KnowsTheAnswer())
+def answers(answer_with: AnswerWith) -> None:
+    answer_with(KnowsTheAnswer())
 
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])

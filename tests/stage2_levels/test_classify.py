@@ -15,33 +15,46 @@ from cascade.stage2_levels.classify import HALF_WIDTH_MM, classify, starts_along
 from cascade.volume import Grid, LabelMap, Volume
 from tests.synthetic import kind_of
 
+Case = tuple[Grid, np.ndarray, tuple[int, int, int]]
+PATCHES = st.tuples(*[st.sampled_from([16, 32, 64, 128])] * 3)
+
 
 @st.composite
-def lines(draw: st.DrawFn) -> tuple[Grid, np.ndarray, tuple[int, int, int]]:
+def lines(draw: st.DrawFn, patches: st.SearchStrategy[tuple[int, int, int]] = PATCHES, widest: float = 1.0) -> Case:
+    """Grid, a swaying line in it, and patches; the line sways over less than `widest` patches and 0.4 of the grid."""
     shape = draw(st.tuples(st.integers(8, 60), st.integers(20, 150), st.integers(20, 400)))
-    patch = draw(st.tuples(*[st.sampled_from([16, 32, 64, 128])] * 3))
+    patch = draw(patches)
     grid = Grid(shape, np.diag([*draw(st.tuples(*[st.floats(0.5, 3.0)] * 3)), 1.0]))
     top, bottom = sorted(draw(st.tuples(st.floats(0, 1), st.floats(0, 1))))
     z = np.linspace(bottom, top, draw(st.integers(1, 120))) * (shape[2] - 1)
-    sway = draw(st.floats(0, 0.2))
-    x = (shape[0] - 1) * (0.5 + sway * np.sin(z / 30))
-    y = (shape[1] - 1) * (0.5 + sway * np.cos(z / 40))
+    sway = draw(st.floats(0, 1))
+    width, depth = (sway * min(0.2 * (n - 1), widest * p / 2 - 1) for n, p in zip(shape[:2], patch[:2], strict=True))
+    x = (shape[0] - 1) / 2 + width * np.sin(z / 30)
+    y = (shape[1] - 1) / 2 + depth * np.cos(z / 40)
     return grid, grid.to_world(np.stack([x, y, z], axis=1)), patch
 
 
-@given(lines())
-def test_every_point_of_the_centreline_is_covered(case: tuple[Grid, np.ndarray, tuple[int, int, int]]) -> None:
+def is_covered(case: Case) -> bool:
+    """Whether each point of the line lies in a patch."""
     grid, line, patch = case
     starts = np.array(starts_along(grid, line, patch))
     voxels = np.rint(grid.to_voxels(line))
     inside = ((voxels[:, None] >= starts) & (voxels[:, None] < starts + patch)).all(axis=2)
-    reachable = np.ptp(voxels, axis=0)[:2] < np.asarray(patch)[:2] / 2
-    if reachable.all():
-        assert inside.any(axis=1).all()
+    return bool(inside.any(axis=1).all())
+
+
+@given(lines(widest=0.5))
+def test_every_point_of_a_line_that_sways_less_than_half_a_patch_is_covered(case: Case) -> None:
+    assert is_covered(case)
+
+
+@given(lines(patches=st.sampled_from([16, 32, 64, 128]).map(lambda n: (n, n, n))))
+def test_cubes_cover_every_point_of_a_line_that_sways_as_it_likes(case: Case) -> None:
+    assert is_covered(case)
 
 
 @given(lines())
-def test_patches_stay_inside_where_the_scan_is_large_enough(case: tuple[Grid, np.ndarray, tuple[int, int, int]]) -> None:
+def test_patches_stay_inside_where_the_scan_is_large_enough(case: Case) -> None:
     grid, line, patch = case
     for start in starts_along(grid, line, patch):
         for a, p, n in zip(start, patch, grid.shape, strict=True):
@@ -49,7 +62,7 @@ def test_patches_stay_inside_where_the_scan_is_large_enough(case: tuple[Grid, np
 
 
 @given(lines())
-def test_no_patch_is_computed_twice(case: tuple[Grid, np.ndarray, tuple[int, int, int]]) -> None:
+def test_no_patch_is_computed_twice(case: Case) -> None:
     starts = starts_along(*case)
     assert len(set(starts)) == len(starts)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cascade.errors import InputError
+from cascade.errors import InputError, TrainingError
 from cascade.io.cases import read_cases
 from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
@@ -24,7 +24,7 @@ from cascade.stage2_levels.target import CLASSES, target
 from cascade.training import loop
 from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, draw_batch, prepare_examples
-from cascade.training.loop import TrainingError, train
+from cascade.training.loop import train
 from cascade.training.recipe import PatchChoice, Recipe
 from tests.synthetic import tiny_spec
 
@@ -139,7 +139,7 @@ class TestLoop:
         assert spec.training["steps_done"] == 8
         assert sum(spec.training["cases"].values()) == 2
         assert spec.training["recipe"]["learning_rate"] == 0.01
-        assert load_checkpoint("stage2_levels", tmp_path).spec.weights_sha256 == spec.weights_sha256
+        assert load_checkpoint("stage2_levels", tmp_path).spec.checkpoint_sha256 == spec.checkpoint_sha256
         assert [step for step, _ in log(tmp_path)] == list(range(1, 9))
         assert seen == [(step, 8) for step in range(1, 9)]
 
@@ -268,7 +268,7 @@ class TestExamples:
         (example,), problems = prepare_examples([dataclasses.replace(case, image=tmp_path / "a_image.nii.gz")], SPEC, target)
         assert not problems
         assert torch.isfinite(example.image).all()
-        assert "NaN or infinite; they are taken as background" in example.notes[0]
+        assert "NaN or infinite; they are taken as background" in example.notices[0].text
         volume.data[:] = math.nan
         write_volume(volume, tmp_path / "b_image.nii.gz")
         with pytest.raises(InputError, match="no voxel holds a finite number"):

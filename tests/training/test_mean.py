@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cascade.errors import CheckpointError
+from cascade.errors import CheckpointError, TrainingError
 from cascade.networks.checkpoint import build_network, load_checkpoint, save_checkpoint
 from cascade.stage2_levels.target import CLASSES
-from cascade.training.loop import TrainingError
 from cascade.training.mean import write_mean
 from tests.synthetic import tiny_spec
 
@@ -38,7 +37,7 @@ def test_the_mean_lies_between_and_what_is_named_twice_counts_twice(legs: list[P
     first, second, mean = weights(legs[0]), weights(legs[1]), weights(tmp_path / "mean")
     for name, value in mean.items():
         torch.testing.assert_close(value, (2 * first[name] + second[name]) / 3, atol=1e-3, rtol=1e-3)
-    one, other = (load_checkpoint(STAGE, leg).spec.weights_sha256 for leg in legs)
+    one, other = (load_checkpoint(STAGE, leg).spec.checkpoint_sha256 for leg in legs)
     assert spec.training["mean_of"] == [one, one, other]
 
 

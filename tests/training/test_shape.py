@@ -7,9 +7,10 @@ import pytest
 
 from cascade.labels import VERSE
 from cascade.phantom import PhantomSpec, render
-from cascade.postproc.shape import FEATURES, LEVELS, S1, ShapeModel
+from cascade.postproc.parameters import NamingParameters
+from cascade.postproc.shape_model import FEATURES, LEVELS, S1
 from cascade.training import shape as fitting
-from cascade.training.shape import fit_shape_model, levels_of
+from cascade.training.shape import fit_naming, levels_of
 from cascade.volume import LabelMap
 
 
@@ -46,13 +47,13 @@ def test_a_scan_whose_labels_end_above_l5_says_nothing(labels: LabelMap) -> None
 
 
 def test_too_few_subjects_make_no_model(labels: LabelMap) -> None:
-    assert fit_shape_model([labels] * 3) == {}
+    assert fit_naming([labels] * 3) == NamingParameters()
 
 
 def test_a_fitted_model_tells_the_levels_of_other_spines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "levels_of", lambda measured: measured)
-    parameters = fit_shape_model(list(spines(40)))  # type: ignore[arg-type]
-    model = ShapeModel.from_parameters(parameters["shape_model"])
+    model = fit_naming(list(spines(40))).shape_model  # type: ignore[arg-type]
+    assert model is not None
     told = []
     for window, place in fitting._windows(spines(10, seed=1)):
         count = window.shape[1]

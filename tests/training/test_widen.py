@@ -8,10 +8,10 @@ import math
 import pytest
 import torch
 
+from cascade.errors import TrainingError
 from cascade.networks.checkpoint import Checkpoint, build_network
 from cascade.networks.spec import StageSpec
 from cascade.stage2_levels.target import CLASSES
-from cascade.training.loop import TrainingError
 from cascade.training.widen import NEW_CLASS_ODDS, widened
 from tests.synthetic import tiny_spec
 

@@ -22,8 +22,8 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from cascade.errors import CascadeError, NumberingError
-from cascade.labels import SACRUM, is_disc
-from cascade.postproc.clicks.click import BACKGROUND, BODY, DISC, JOIN, SPLIT, Click
+from cascade.labels import BODY, DISC, SACRUM, is_disc
+from cascade.postproc.clicks.click import BACKGROUND, JOIN, SPLIT, Click
 from cascade.postproc.clicks.hints import Hints
 from cascade.postproc.clicks.refine import Seed, box_around, grown, refine
 from cascade.postproc.identify import Evidence, Identified, identify

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from cascade.errors import InputError
-from cascade.labels import BODIES, SACRUM, disc_below, is_disc
+from cascade.labels import BODIES, BODY, DISC, SACRUM, disc_below, kind_of
 
 #: What a click can say besides the name of a vertebra or disc.
-BACKGROUND, BODY, DISC, SPLIT, JOIN = WORDS = ("background", "body", "disc", "split", "join")
+BACKGROUND, SPLIT, JOIN = "background", "split", "join"
+WORDS = (BACKGROUND, BODY, DISC, SPLIT, JOIN)
 #: 3D Slicer's names for the two ways to point the axes of the world; ``"0"`` and ``"1"`` in files before Slicer 4.11.
 _SIGNS = {"LPS": (-1, -1, 1), "1": (-1, -1, 1), "RAS": (1, 1, 1), "0": (1, 1, 1)}
 
@@ -64,9 +65,7 @@ class Click:
         """``"body"``, ``"disc"``, ``"sacrum"`` or ``"background"``: the class of the clicked voxel; None if the click does not say."""
         if self.structure in (SPLIT, JOIN):
             return None
-        if self.structure in (*WORDS, SACRUM):
-            return self.structure
-        return DISC if is_disc(self.structure) else BODY
+        return self.structure if self.structure in WORDS else kind_of(self.structure)
 
     def __str__(self) -> str:
         x, y, z = self.position_mm

@@ -70,11 +70,11 @@ class Hints:
     def _between(self, components: NDArray[np.int32], value: int, positions: list[float]) -> NDArray[np.int32]:
         voxels, along = self._along(components, value)
         disc = self.evidence.probabilities[self.evidence.classes.index("disc")]
-        cuts = []
+        thinner, cuts = self.evidence.parameters.instances.clearly_thinner, []
         for upper, lower in itertools.pairwise(positions):
             inner = (along > min(upper, lower)) & (along < max(upper, lower))
             enough = inner.any() and np.ptp(along[inner]) >= 2.0
-            cuts.append(thinnest(along[inner], voxels[inner], disc, range(2, 3))[0] if enough else (upper + lower) / 2)
+            cuts.append(thinnest(along[inner], voxels[inner], disc, [2], thinner)[0] if enough else (upper + lower) / 2)
         return self._parted(components, value, cuts)
 
     def _parted(self, components: NDArray[np.int32], value: int, cuts: list[float]) -> NDArray[np.int32]:

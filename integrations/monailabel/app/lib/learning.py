@@ -30,7 +30,7 @@ class ConfidenceScoring(ScoringMethod):
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, int]:
         """Score the scans that these weights have not scored; ``max_samples`` limits how many."""
         segmenter = self._service.segmenter()
-        weights = segmenter.stage1.spec.weights_sha256[:8] + segmenter.stage2.spec.weights_sha256[:8]
+        weights = "".join(sha256[:8] for sha256 in segmenter.checkpoint_sha256.values())
         images = datastore.get_unlabeled_images()
         fresh = [image for image in images if datastore.get_image_info(image).get(WEIGHTS) != weights]
         fresh = fresh[: int(request.get("max_samples") or len(fresh))]

@@ -6,6 +6,7 @@ Only the standard library is used, so that Slicer's Python needs nothing, and no
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -90,8 +91,13 @@ class Result:
     @property
     def text(self) -> str:
         """Levels and warnings, a line each."""
-        lines = [f"{level['name']}: {level['volume_ml']:.1f} ml, confidence {level['confidence']:.2f}" for level in self.levels]
+        lines = [f"{level['name']}: {level['volume_ml']:.1f} ml, confidence {_rounded_down(level['confidence'])}" for level in self.levels]
         return "\n".join([*(f"{code}: {text}" for code, text in self.warnings), *lines])
+
+
+def _rounded_down(confidence: float) -> str:
+    """So that only what is certain reads as 1."""
+    return f"{math.floor(100 * confidence + 1e-6) / 100:.2f}"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from cascade.datasets.problems import CODES, Problem
 from cascade.datasets.records import Record
 from cascade.datasets.split import assign_splits, join_patients
 from cascade.io.files import replacing
-from cascade.labels import CANAL, rank
+from cascade.labels import in_order
 from cascade.volume import FloatArray, LabelMap
 
 TABLE, PROBLEMS, REPORT, PICTURES = "cases.tsv", "problems.json", "report.html", "pictures"
@@ -70,7 +70,7 @@ def write_overview(out: Path, records: Sequence[Record], options: Options) -> No
 
 def centreline(labels: LabelMap) -> FloatArray:
     """Centres of the structures from head to foot, (n, 3) in RAS+ mm: the cut of the picture follows them."""
-    names = sorted((n for n in labels.structures if n != CANAL), key=rank) or list(labels.structures)
+    names = in_order(labels.structures) or list(labels.structures)
     centres = centres_mm(labels)
     return np.array([centres[name] for name in names])
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, eq=False)
-class BundleKind:
+class BundlePlan:
     """One of the bundles.
 
     Parameters
@@ -53,7 +53,7 @@ class BundleKind:
         return MappingProxyType({"model": self.stage} | ({"spine": self.second_stage} if self.second_stage else {}))
 
 
-SPINE = BundleKind(
+SPINE = BundlePlan(
     name="cascade_spine_localization",
     title="Spine localization in lumbar MR",
     task="Find the column of vertebral bodies and discs in MR scans of the lumbar spine",
@@ -64,7 +64,7 @@ SPINE = BundleKind(
     ending="_spine_seg",
     scorer="ScoreClasses",
 )
-LEVELS = BundleKind(
+LEVELS = BundlePlan(
     name="cascade_lumbar_segmentation",
     title="Vertebral bodies and discs in lumbar MR",
     task="Tell vertebral bodies, discs and sacrum in MR scans of the lumbar spine, along a spine that has been located",
@@ -76,7 +76,7 @@ LEVELS = BundleKind(
     scorer="ScoreClasses",
     settings={"spine_dir": f"$@bundle_root + '/../{SPINE.name}/eval'"},
 )
-CASCADE = BundleKind(
+CASCADE = BundlePlan(
     name="cascade_lumbar_spine",
     title="Named lumbar levels in MR",
     task="Segment and name the vertebral bodies and discs in MR scans of the lumbar spine",
@@ -96,4 +96,4 @@ CASCADE = BundleKind(
     settings={"scheme": "cascade"},
     evaluation_settings={"scheme": "verse"},
 )
-KINDS = (SPINE, LEVELS, CASCADE)
+PLANS = (SPINE, LEVELS, CASCADE)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cascade.evaluation.page import write_page
 from cascade.evaluation.pairs import pair_up
-from cascade.evaluation.report import write_report
 from cascade.evaluation.summary import Evaluation, evaluate_all
 from cascade.io.nifti import write_labels, write_volume
 from cascade.volume import Volume
@@ -44,7 +44,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     for name in ("1", "2"):
         write_labels(stack(["L5", "L4-L5", "L4"]), folder / f"ref/{name}_labels.nii.gz")
     write_labels(stack(["L5", "L4-L5", "L4"], names=("L4", "", "L3")), folder / "pred/1.nii.gz")
-    write_report(evaluate_all(pair_up(folder / "pred", folder / "ref")), folder / "report.html")
+    write_page(evaluate_all(pair_up(folder / "pred", folder / "ref")), folder / "report.html")
     return Page(folder / "report.html")
 
 
@@ -73,6 +73,6 @@ def test_the_page_says_what_went_wrong(page: Page) -> None:
 def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     nasty = "<script>x</script>"
     results = (result(nasty, "1", structure("L5", 0.9)), result("b", "&2", structure("L5", 0.8)))
-    write_report(Evaluation(results, (nasty,)), tmp_path / "r.html")
+    write_page(Evaluation(results, (nasty,)), tmp_path / "r.html")
     assert nasty not in (tmp_path / "r.html").read_text(encoding="utf-8")
     assert nasty in Page(tmp_path / "r.html").text

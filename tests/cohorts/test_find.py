@@ -9,25 +9,27 @@ import numpy as np
 import pytest
 
 from cascade.cli import segment as command
-from cascade.cli.jobs import list_jobs
+from cascade.cli.options import SegmentOptions
+from cascade.cohorts.find import find_jobs
 from cascade.cohorts.job import Job
-from cascade.errors import OutputError
+from cascade.errors import CascadeError, OutputError
 from cascade.io.formats import read_labels_file, read_scan_file, write_labels_file
 from cascade.io.nifti import write_volume
 from cascade.segmentation import NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from tests import blocks
+from tests.conftest import AnswerWith
 from tests.dicom_files import slices, write_series
 
 
-def jobs_of(*arguments: object) -> tuple[list[Job], bool]:
-    return list_jobs(command._parser().parse_args([str(word) for word in arguments]))
+def jobs_of(*arguments: object) -> tuple[list[Job], list[CascadeError]]:
+    return find_jobs(SegmentOptions.parse([str(word) for word in arguments]).request)
 
 
 class KnowsTheAnswer:
     """Takes a scan of `blocks` as the networks would, and returns its labels."""
 
-    weights_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
 
     def segment(self, image: Path, *, series: str | None, **_: Any) -> Segmentation:
         scan, source = read_scan_file(image, series)
@@ -37,8 +39,8 @@ class KnowsTheAnswer:
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_load", lambda options: KnowsTheAnswer())
+def answers(answer_with: AnswerWith) -> None:
+    answer_with(KnowsTheAnswer())
 
 
 @pytest.fixture
@@ -113,12 +115,12 @@ class TestSeries:
         assert sorted(str(job.output.relative_to(tmp_path / "out")) for job in jobs) == ["b/series-5.nii.gz", "x.nii.gz", "y.nii.gz"]
         assert not failed
 
-    def test_a_bad_study_does_not_stop_the_others(self, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_bad_study_does_not_stop_the_others(self, study: Path, tmp_path: Path) -> None:
         write_series(slices(blocks.scan("PSR"), patient="P2", number=1)[:2], study / "d")
         jobs, failed = jobs_of(study, "-o", tmp_path / "out")
         assert len(jobs) == 1
         assert failed
-        assert "fewer than 3 slices" in capsys.readouterr().err
+        assert "fewer than 3 slices" in str(failed[0])
 
 
 class TestBids:

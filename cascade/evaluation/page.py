@@ -40,7 +40,7 @@ figure { margin: 1.5rem 0 } figure img { max-width: 100% } li { overflow-wrap: a
 """
 
 
-def write_report(evaluation: Evaluation, path: Path) -> None:
+def write_page(evaluation: Evaluation, path: Path) -> None:
     """Write the page: one HTML file that refers to no other."""
     with replacing(path, ".html") as temporary:
         temporary.write_text(_page(evaluation), encoding="utf-8")
