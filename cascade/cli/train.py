@@ -14,9 +14,9 @@ from typing import Any
 from cascade._version import __version__
 from cascade.cli import console
 from cascade.labels import SCHEMES
-from cascade.networks.spec import STAGE_NAMES
 from cascade.notices import Notice
 
+_STAGES = ("stage1", "stage2")
 _EXAMPLES = """\
 examples:
   cascade-train stage1 --data cases/ --out runs/spine                     both stages from one folder of cases
@@ -49,9 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "stage", choices=[name.partition("_")[0] for name in STAGE_NAMES], help="stage1: one tag for the column; stage2: body, disc, sacrum"
-    )
+    parser.add_argument("stage", choices=_STAGES, help="stage1: one tag for the column; stage2: body, disc, sacrum")
     job = parser.add_mutually_exclusive_group(required=True)
     job.add_argument("--data", type=Path, help="cases.tsv, its folder, or a folder of image and label pairs")
     job.add_argument("--mean", type=Path, nargs="+", metavar="DIR", help="no training: the mean of the weights in these folders")
@@ -89,6 +87,7 @@ def _class_factor(text: str) -> tuple[str, float]:
 
 
 def _write_mean(options: argparse.Namespace) -> int:
+    from cascade.networks.spec import STAGE_NAMES
     from cascade.training.mean import write_mean
 
     (stage,) = (name for name in STAGE_NAMES if name.startswith(options.stage))

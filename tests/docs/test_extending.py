@@ -27,8 +27,8 @@ def new_files(recipe: str) -> dict[str, str]:
 def changes(recipe: str) -> list[tuple[str, str, str]]:
     """The files that a recipe changes: path, what stands there before, and after."""
     found, path = [], ""
-    for line in re.split(r"^(?=Change in |```diff$)", recipe, flags=re.MULTILINE):
-        path = (re.match(r"Change in `(\S+)`", line) or [None, path])[1]
+    for line in re.split(r"^(?=Changes? in |```diff$)", recipe, flags=re.MULTILINE):
+        path = (re.match(r"Changes? in `(\S+)`", line) or [None, path])[1]
         for block in blocks(line, "diff"):
             lines = block.splitlines(keepends=True)
             found.append((path, *("".join(text[1:] for text in lines if text[0] != sign) for sign in "+-")))
@@ -40,8 +40,8 @@ def checks(recipe: str) -> str:
     return blocks(recipe, "python")[-1]
 
 
-def test_the_page_has_recipes_each_with_a_check() -> None:
-    assert list(RECIPES) == ["A file format", "A data set", "A stage"]
+def test_the_page_has_four_recipes_each_with_a_check() -> None:
+    assert list(RECIPES) == ["A structure", "A file format", "A data set", "A stage"]
     assert all("assert" in checks(recipe) for recipe in RECIPES.values())
 
 
