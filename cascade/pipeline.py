@@ -27,7 +27,7 @@ from cascade.io.formats import Source, read_scan_file
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
 from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
 from cascade.networks.preprocess import finite
-from cascade.networks.spec import STAGE_NAMES
+from cascade.networks.spec import CASCADE_STAGES
 from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, identify
@@ -107,7 +107,7 @@ class Segmenter:
             The device is not there.
         """
         chosen, folder = choose_device(device), Path(weights) if weights is not None else None
-        stage1, stage2 = (load_checkpoint(stage, folder, chosen) for stage in STAGE_NAMES)
+        stage1, stage2 = (load_checkpoint(stage, folder, chosen) for stage in CASCADE_STAGES)
         return cls(stage1, stage2, chosen)
 
     def segment(

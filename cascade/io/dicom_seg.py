@@ -23,7 +23,7 @@ from cascade.io.dicom_headers import referable
 from cascade.io.dicom_series import DAMAGED, attribute, quiet
 from cascade.io.files import replacing
 from cascade.io.formats import NOT_DICOM, SEG_TYPES, SegType, Source
-from cascade.labels import CANAL, rank
+from cascade.labels import is_level, rank
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import Grid, LabelMap
 
@@ -134,7 +134,7 @@ def read_dicom_seg(path: Path) -> tuple[NDArray[np.uint16], Grid, dict[int, str]
 
 
 def _from_head_to_foot(structure: str) -> float:
-    return np.inf if structure == CANAL else rank(structure)
+    return rank(structure) if is_level(structure) else np.inf
 
 
 def _frames(labels: LabelMap, names: list[str], source: DicomSource, path: Path) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from cascade.labels import CANAL, Kind, kind_of, rank
+from cascade.labels import Kind, is_level, kind_of, rank
 from cascade.measure.endplates import Shape, aligned, fit_shape
 from cascade.measure.lattice import Mask
 from cascade.measure.table import Cut
@@ -36,11 +36,11 @@ class Structure:
 
 
 def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:
-    """Crop every structure but the canal, from head to foot; those in `cut` are known to be cut."""
+    """Crop every level, from head to foot; those in `cut` are known to be cut."""
     boxes = ndimage.find_objects(labels.data)
     found = []
     for value, name in zip(labels.values, labels.structures, strict=True):
-        if name == CANAL:
+        if not is_level(name):
             continue
         tight = boxes[value - 1]
         box = grown(tight, labels.grid.shape)

@@ -18,7 +18,9 @@ from cascade.io import schema
 from cascade.networks.limits import are_axcodes, check_arguments
 from cascade.postproc.parameters import NamingParameters
 
-STAGE_NAMES = ("stage1_spine", "stage2_levels")
+#: The stages that segment a scan, and all that a checkpoint may be of: what is trained beside them stands after them.
+CASCADE_STAGES = ("stage1_spine", "stage2_levels")
+STAGE_NAMES = (*CASCADE_STAGES,)
 FORMAT = 1
 #: How a checkpoint without `StageSpec.checkpoint_sha256` gets one.
 CONVERT = "python -m cascade.cli.convert DIR"

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from cascade.labels import CANAL, is_disc
+from cascade.labels import is_disc, is_level
 from cascade.report.picture import PIXEL_MM, curved_cut, display_name, to_grey, window
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
@@ -218,7 +218,7 @@ def _outlines(
     at, anchor = (float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2), "middle"
     if is_disc(name) and columns.min() > _ROOM_FOR_A_NAME * scale[1]:
         at, anchor = (float(columns.min()) - 6, float(rows[columns.argmin()])), "end"
-    yield Outline(name, " ".join(map(_path, rings)), at, "none" if name == CANAL else anchor)
+    yield Outline(name, " ".join(map(_path, rings)), at, anchor if is_level(name) else "none")
 
 
 def _smoothed(ring: FloatArray) -> FloatArray:

@@ -54,7 +54,7 @@ def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) ->
     oriented = scan.reoriented(spec.axcodes)
     half_patch_mm = spec.patch_shape[1] * spec.spacing_mm[1] / 2
     part = _crop_around(oriented, centreline_mm, np.array([_REACH_MM, half_patch_mm, MARGIN_MM]))
-    working = network_input(part, spec, IntensityScale.of(scan.data, spec.normalisation))
+    working = network_input(part, spec, IntensityScale.of(oriented.data, spec.normalisation))
     patch = patch_shape_for(_needed(working.grid, centreline_mm), spec)
     starts = starts_along(working.grid, centreline_mm, patch)
     return Tissues(predict_at(working.data, starts, patch, checkpoint), working.grid, spec.classes)
