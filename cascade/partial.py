@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from cascade.centreline import SpineLine
 from cascade.errors import InputError
 from cascade.labels import BODY, SACRUM, in_order, is_disc, kind_of, rank, skipped
 from cascade.volume import FloatArray, Grid, LabelMap, resample_array
@@ -22,7 +22,6 @@ from cascade.volume import FloatArray, Grid, LabelMap, resample_array
 #: Radius around the line through the structures that holds bodies and discs, with room to spare; it widens by
 #: 1 mm a mm beyond the ends, where the line is only a guess.
 SPINE_RADIUS_MM = 35.0
-_EXTENSION_MM = 150.0
 _COARSE_MM = 4.0
 
 
@@ -80,15 +79,15 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
     if len(structures) < 2:
         raise InputError(f"expected at least two labelled vertebrae or discs, found {structures or 'none'}")
     voxels_mm = [labels.grid.to_world(np.argwhere(labels[name])) for name in structures]
-    line, position = _extended_line(np.array([points.mean(axis=0) for points in voxels_mm]))
-    tree = cKDTree(line)
-    top = _inner_end(position[tree.query(voxels_mm[0])[1]], upward=True)
-    bottom = _inner_end(position[tree.query(voxels_mm[-1])[1]], upward=False)
-    along, radius = _line_coordinates(labels.grid, tree, position)
+    centres_mm = np.array([points.mean(axis=0) for points in voxels_mm])
+    line = SpineLine(centres_mm, reach=1)
+    top = _inner_end(_located(voxels_mm[0], line)[0], upward=True)
+    bottom = _inner_end(_located(voxels_mm[-1], line)[0], upward=False)
+    along, radius = _line_coordinates(labels.grid, line)
     beyond = np.maximum(0.0, np.maximum(top - along, along - bottom))
     near = radius < SPINE_RADIUS_MM + beyond
     within = near & (beyond == 0)
-    middles = {name: float(position[tree.query(points.mean(axis=0))[1]]) for name, points in zip(structures, voxels_mm, strict=True)}
+    middles = dict(zip(structures, map(float, _located(centres_mm, line)[0]), strict=True))
     missing = skipped(structures)
     return SpineRegions(
         within,
@@ -112,14 +111,10 @@ def _around(missing: list[str], middles: dict[str, float], along: FloatArray, wi
     return result
 
 
-def _extended_line(centroids_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sample the line through the centroids every mm, extended straight at both ends; positions are 0 at the first."""
-    up, down = centroids_mm[0] - centroids_mm[1], centroids_mm[-1] - centroids_mm[-2]
-    knots = np.vstack([centroids_mm[0] + up / np.linalg.norm(up) * _EXTENSION_MM, centroids_mm])
-    knots = np.vstack([knots, centroids_mm[-1] + down / np.linalg.norm(down) * _EXTENSION_MM])
-    lengths = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
-    samples = np.arange(0.0, lengths[-1], 1.0)
-    return np.stack([np.interp(samples, lengths, knots[:, i]) for i in range(3)], axis=1), samples - _EXTENSION_MM
+def _located(points_mm: FloatArray, line: SpineLine) -> tuple[FloatArray, FloatArray]:
+    """Position along the line, 0 at the first structure, and distance from it."""
+    position, distance = line.locate(points_mm)
+    return position - line.ends_mm[0], distance
 
 
 def _inner_end(positions: FloatArray, upward: bool) -> float:
@@ -128,12 +123,11 @@ def _inner_end(positions: FloatArray, upward: bool) -> float:
     return float(middle + 0.6 * ((low if upward else high) - middle))
 
 
-def _line_coordinates(grid: Grid, tree: cKDTree, position: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _line_coordinates(grid: Grid, line: SpineLine) -> tuple[FloatArray, FloatArray]:
     """Position along the line and distance from it, in mm, for every voxel of `grid` (computed coarsely)."""
     coarse = grid.with_spacing([max(s, _COARSE_MM) for s in grid.spacing_mm])
-    voxels = np.indices(coarse.shape).reshape(3, -1).T
-    distance, nearest = tree.query(coarse.to_world(voxels))
+    position, distance = _located(coarse.to_world(np.indices(coarse.shape).reshape(3, -1).T), line)
     return (
-        resample_array(position[nearest].reshape(coarse.shape), coarse, grid, order=1),
+        resample_array(position.reshape(coarse.shape), coarse, grid, order=1),
         resample_array(distance.reshape(coarse.shape), coarse, grid, order=1),
     )
