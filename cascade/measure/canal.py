@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cascade.centreline import lengths_along
 from cascade.labels import CANAL
 from cascade.measure.endplates import Shape, aligned
 from cascade.measure.lattice import Mask, crossings
@@ -160,7 +161,7 @@ def _axis(points_mm: FloatArray, axes: FloatArray, grid: Grid) -> FloatArray | N
 
 def _resampled(line_mm: FloatArray) -> FloatArray:
     """The same line with a point each millimetre of its length."""
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line_mm, axis=0), axis=1))])
+    length = lengths_along(line_mm)
     places = np.arange(0, length[-1], _STEP_MM)
     return np.stack([np.interp(places, length, line_mm[:, axis]) for axis in range(3)], axis=1)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.centreline import lengths_along
 from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.patches import patch_shape_for, predict_at
 from cascade.networks.preprocess import IntensityScale, network_input
@@ -70,7 +71,7 @@ def _needed(grid: Grid, centreline_mm: FloatArray) -> Shape:
 def starts_along(grid: Grid, centreline_mm: FloatArray, patch: Shape) -> list[tuple[int, ...]]:
     """First voxels of overlapping patches centred on the line, shifted into the volume where it is large enough."""
     line = grid.to_voxels(centreline_mm)
-    length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
+    length = lengths_along(line)
     count = max(1, int(np.ceil(length[-1] / (STEP * patch[2]))) + 1) if length[-1] > patch[2] / 4 else 1
     targets = np.linspace(0, length[-1], count) if count > 1 else np.array([length[-1] / 2])
     centres = np.stack([np.interp(targets, length, line[:, axis]) for axis in range(3)], axis=1)
