@@ -88,11 +88,10 @@ def _class_factor(text: str) -> tuple[str, float]:
 
 
 def _write_mean(options: argparse.Namespace) -> int:
-    from cascade.networks.spec import STAGE_NAMES
+    from cascade.stages import STAGES
     from cascade.training.mean import write_mean
 
-    (stage,) = (name for name in STAGE_NAMES if name.startswith(options.stage))
-    spec = write_mean(stage, options.mean, options.out, dict(options.odds))
+    spec = write_mean(STAGES[options.stage].name, options.mean, options.out, dict(options.odds))
     print(f"{options.out / spec.stage}.safetensors\tmean of {len(options.mean)}")
     return console.DONE
 

@@ -21,9 +21,9 @@ from cascade.centreline import lengths_along
 from cascade.labels import CANAL
 from cascade.measure.endplates import Shape, aligned
 from cascade.measure.lattice import Mask, crossings
-from cascade.measure.structures import Structure, grown
+from cascade.measure.structures import Structure
 from cascade.measure.table import Measurement
-from cascade.volume import FloatArray, Grid, LabelMap
+from cascade.volume import FloatArray, Grid, LabelMap, boxes_of, grown_box
 
 #: Slabs for the axis are at least this thick; the axis is smoothed over this length (standard deviation).
 _SLAB_MM, _SMOOTH_MM = 2.0, 5.0
@@ -88,7 +88,7 @@ def cut_canal(labels: LabelMap, axes: FloatArray) -> Canal | None:
     if CANAL not in labels.structures:
         return None
     value = labels.scheme[CANAL]
-    box = grown(ndimage.find_objects(labels.data)[value - 1], labels.grid.shape)
+    box = grown_box(boxes_of(labels.data)[value], 1, labels.grid.shape)
     mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
     line_mm = _axis(grid.to_world(np.argwhere(mask)), axes, grid)
     if line_mm is None:

@@ -14,7 +14,7 @@ from scipy import ndimage
 from cascade.centreline import SpineLine
 from cascade.labels import KINDS
 from cascade.postproc.parameters import InstanceParameters
-from cascade.volume import FloatArray, Grid
+from cascade.volume import Box, FloatArray, Grid, boxes_of
 
 Voxel = tuple[int, int, int]
 
@@ -85,10 +85,10 @@ class InstanceMap:
         value = int(self.values[voxel])
         return next((instance for instance in self.instances if instance.value == value), None)
 
-    def mask(self, value: int) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
+    def mask(self, value: int) -> tuple[Box, NDArray[np.bool_]]:
         """The box of an instance, and which voxels of it are its own."""
-        x, y, z = _boxes(self.values)[value]
-        return (x, y, z), self.values[x, y, z] == value
+        box = boxes_of(self.values)[value]
+        return box, self.values[box] == value
 
 
 class Edits(Protocol):
@@ -167,10 +167,6 @@ def find_instances(
     return InstanceMap(values, tuple(found), tuple(split))
 
 
-def _boxes(components: NDArray[np.int32]) -> dict[int, tuple[slice, ...]]:
-    return {i: box for i, box in enumerate(ndimage.find_objects(components), start=1) if box is not None}
-
-
 def _smallest(kind: str, parameters: InstanceParameters) -> tuple[float, float]:
     """The least volume of a structure of this kind, in mm³ and as a share of the median."""
     return {
@@ -180,10 +176,10 @@ def _smallest(kind: str, parameters: InstanceParameters) -> tuple[float, float]:
     }[kind]
 
 
-def _boxes_above(components: NDArray[np.int32], smallest_mm3: float, grid: Grid, kept: frozenset[int]) -> dict[int, tuple[slice, ...]]:
+def _boxes_above(components: NDArray[np.int32], smallest_mm3: float, grid: Grid, kept: frozenset[int]) -> dict[int, Box]:
     """Boxes of the components that are large enough or kept."""
     voxels = np.bincount(components.ravel())
-    return {value: box for value, box in _boxes(components).items() if voxels[value] * grid.voxel_mm3 >= smallest_mm3 or value in kept}
+    return {value: box for value, box in boxes_of(components).items() if voxels[value] * grid.voxel_mm3 >= smallest_mm3 or value in kept}
 
 
 def _mean_inside(

@@ -12,7 +12,7 @@ from cascade.centreline import lengths_along
 from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.patches import patch_shape_for, predict_at
 from cascade.networks.preprocess import IntensityScale, network_input
-from cascade.volume import FloatArray, Grid, Shape, Volume
+from cascade.volume import FloatArray, Grid, Shape, Volume, box_between
 
 #: What belongs to the spine: beyond the ends of the centreline, for structures that stage 1 cut short, and to its left
 #: and right, where half a lumbar vertebra is about 25 mm wide.
@@ -87,5 +87,4 @@ def _crop_around(scan: Volume, centreline_mm: FloatArray, reach_mm: FloatArray) 
     reach = reach_mm / scan.grid.spacing_mm
     low = np.maximum(np.floor(line.min(axis=0) - reach).astype(int), 0)
     high = np.minimum(np.ceil(line.max(axis=0) + reach).astype(int) + 1, scan.grid.shape)
-    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    return scan.cropped((x, y, z))
+    return scan.cropped(box_between(low, high))

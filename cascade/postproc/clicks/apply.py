@@ -25,11 +25,11 @@ from cascade.errors import CascadeError, NumberingError
 from cascade.labels import BODY, DISC, SACRUM, is_disc
 from cascade.postproc.clicks.click import BACKGROUND, JOIN, SPLIT, Click
 from cascade.postproc.clicks.hints import Hints
-from cascade.postproc.clicks.refine import Seed, box_around, grown, refine
+from cascade.postproc.clicks.refine import Seed, grown, refine
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.instances import Instance, InstanceMap, Voxel
 from cascade.postproc.naming import Numbering
-from cascade.volume import Grid, Volume
+from cascade.volume import Grid, Volume, box_around
 
 #: A click within this many standard deviations of a component's voxels from its centroid speaks of the whole component: that is
 #: about the inner 45 % of each half axis.
