@@ -30,7 +30,7 @@ from scipy import ndimage
 from selenium import webdriver
 from selenium.webdriver import ActionChains
 
-from cascade import Volume
+from cascade import Numbering, Segmentation, Volume
 from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec, render
 from cascade.pipeline import Perception, Segmenter
@@ -97,12 +97,17 @@ class Page:
 
 @dataclasses.dataclass(frozen=True)
 class Spoilt(Segmenter):
-    """Networks whose answer is spoilt: the lower end is missing, so that all names move by two, and a disc leaks."""
+    """Networks whose answer is spoilt: the lower end is missing, all names are off by two, and a disc leaks."""
 
     def perceive(self, image: Any, series: str | None = None) -> Perception:
         """The networks' answer, spoilt."""
         seen = super().perceive(image, series)
         return dataclasses.replace(seen, evidence=spoilt(seen, self))
+
+    def name(self, seen: Perception, *, numbering: Numbering | None = None, clicks: Any = (), **options: Any) -> Segmentation:
+        """Names as if the lowest body in view were L5, until somebody names one."""
+        known = any(click.is_level for click in clicks)
+        return super().name(seen, numbering=numbering if known else Numbering(lowest="L5"), clicks=clicks, **options)
 
 
 def spoilt(seen: Perception, segmenter: Segmenter) -> Any:
@@ -121,8 +126,8 @@ def spoilt(seen: Perception, segmenter: Segmenter) -> Any:
     probabilities[1:, gone], probabilities[0, gone] = 0.0, 1.0
     away = (np.moveaxis(np.indices(gone.shape), 0, -1) - evidence.grid.to_voxels(leak(found))) * evidence.grid.spacing_mm
     ball = (np.linalg.norm(away, axis=-1) < LEAK_MM) & (probabilities.argmax(axis=0) == 0)
-    probabilities[:, ball] = 0.02
-    probabilities[evidence.classes.index("disc"), ball] = 0.94
+    probabilities[:, ball], probabilities[0, ball] = 0.02, 0.36
+    probabilities[evidence.classes.index("disc"), ball] = 0.6
     return dataclasses.replace(evidence, probabilities=probabilities)
 
 
@@ -173,7 +178,7 @@ def walk(cases: Path) -> None:
         page.until("view.scan.revision === 1 && !view.busy")
         named = page.clicks
         page.press("[data-tool=take]")
-        place = [float(v) for v in leak(truth) + np.array([0.0, 0.25 * LEAK_MM, 0.0])]
+        place = [float(v) for v in leak(truth)]
         page.turn_to(place)
         page.point(place)
         page.until("view.preview && !view.busy")

@@ -146,7 +146,7 @@ def test_three_scans_are_reviewed_with_the_keyboard_and_a_kill_loses_nothing(bro
     page.press(ESCAPE, "a")
     page.until("view.list.scans.some((row) => row.state === 'corrected' && row.kept)")
     process.kill()
-    process.wait()
+    process.communicate()
 
     table = (out / "review.tsv").read_text(encoding="utf-8")
     assert f"{title}\tcorrected\tAnn\t" in table
@@ -165,7 +165,8 @@ def test_three_scans_are_reviewed_with_the_keyboard_and_a_kill_loses_nothing(bro
         assert_nothing_foreign(browser, address)
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        process.communicate(timeout=60)
+        assert process.returncode == 130
 
 
 def assert_nothing_foreign(browser: Any, address: str) -> None:
