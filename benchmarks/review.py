@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import io
 import os
 import shutil
 import statistics
@@ -261,23 +262,21 @@ def pictures(cases: Path, folder: Path) -> None:
         page.until("view.list.left === 0 && view.list.scans.every((row) => row.thumbnail !== null)")
         page.js("open('s1')")
         page.until("view.scan && view.id === 's1' && document.querySelector('#tables tr')")
-        save(page, folder / "look.png", "light")
+        save(page, folder / "look.jpg", "light")
         place = page.place("L3-L4")
         page.turn_to(place)
         page.press("[data-tool=take]")
         page.js("viewer.go(arguments[0])", place)
         page.js("act(viewer.point())")
         page.until("view.preview && !view.busy")
-        save(page, folder / "preview.png", "dark")
+        save(page, folder / "preview.jpg", "dark")
 
 
 def save(page: Page, path: Path, scheme: str) -> None:
     """Take a screenshot on a light or dark system."""
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
     time.sleep(1.0)
-    page.driver.save_screenshot(str(path))
-    picture = Image.open(path).convert("RGB")
-    picture.quantize(160, Image.Quantize.MEDIANCUT).save(path, optimize=True)
+    Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB").save(path, quality=88, optimize=True)
     print(path, path.stat().st_size // 1024, "KiB")
 
 
