@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from cascade.measure import Measurement, measure, save_table
 from cascade.notices import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
+
+if TYPE_CHECKING:
+    from cascade.report.notebook import View
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,19 @@ class Segmentation:
         from cascade.report.picture import save_picture
 
         save_picture(self.scan, self.labels, self.spine.centreline_mm, Path(path))
+
+    def view(self, title: str = "scan", *, height: int = 900) -> View:
+        """Show the result in a notebook: slices with outlines and names, measurements, warnings. Nothing is written or fetched.
+
+        Parameters
+        ----------
+        title : str
+        height : int
+            Of the cell's frame, in pixels.
+        """
+        from cascade.report.notebook import view
+
+        return view(self, title, height)
 
     def save_table(self, path: str | os.PathLike[str]) -> None:
         """Write `measurements` as tab-separated text, one row a structure."""

@@ -73,7 +73,13 @@ def save_report(result: Result, path: Path, title: str) -> None:
     title : str
         The scan's file name; nothing else tells where it comes from.
     """
-    text = _template("page.html").substitute(
+    with replacing(path) as temporary:
+        temporary.write_text(page_of(result, title), encoding="utf-8")
+
+
+def page_of(result: Result, title: str) -> str:
+    """The page of one scan, as HTML that needs nothing else."""
+    return _template("page.html").substitute(
         title=html.escape(title),
         style=_asset("style.css"),
         script=_asset("page.js"),
@@ -89,8 +95,6 @@ def save_report(result: Result, path: Path, title: str) -> None:
         provenance=_provenance(result),
         card=_json(dataclasses.asdict(_card_of(result, title))),
     )
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
