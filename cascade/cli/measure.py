@@ -122,6 +122,7 @@ def _measure_one(image: Path, labels: Path, output: Path, options: argparse.Name
     from cascade.io.formats import read_labels_file, read_scan_file
     from cascade.measure import measure, save_table
     from cascade.measure.masks import chosen_scheme, ready
+    from cascade.notices import Notice
 
     scan, _ = read_scan_file(image)
     numbers, grid = read_labels_file(labels)
@@ -130,7 +131,7 @@ def _measure_one(image: Path, labels: Path, output: Path, options: argparse.Name
     scheme = chosen_scheme(_wanted(options.scheme), _noted(labels), labels)
     ready_labels, cut, note = ready(numbers, scan.grid, scheme, path=labels, ignore=options.ignore)
     if note:
-        console.warn(labels, "bodies-cut", note)
+        console.warn(labels, Notice("bodies-cut", None, note))
     save_table(measure(ready_labels, scan, cut), output)
     print(output)
 
@@ -141,9 +142,10 @@ def _wanted(name: str | None) -> LabelScheme | None:
 
 def _noted(labels: Path) -> LabelScheme | None:
     """The scheme that `cascade` noted in a NIfTI file."""
-    from cascade.io.nifti import SUFFIXES, noted_scheme
+    from cascade.io.formats import NIFTI, find_suffix
+    from cascade.io.nifti import noted_scheme
 
-    return noted_scheme(labels) if labels.name.lower().endswith(SUFFIXES) else None
+    return noted_scheme(labels) if find_suffix(labels.name, NIFTI.suffixes) else None
 
 
 if __name__ == "__main__":
