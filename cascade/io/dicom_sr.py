@@ -1,7 +1,7 @@
 """DICOM SR out: every number of the table as a coded measurement (TID 1500), with its segment and the source series.
 
 Standard concepts are used where DICOM's content mapping resource has one for what is measured (`_STANDARD`); the others stand under the
-private designator ``99CASCADE``, their code being the name of their column.
+private designator ``99CASCADE``, their code being the name of their column (see `concept_of`).
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ _PRIVATE: Mapping[str, str] = {
     "nucleus_signal": "Relative signal of the nucleus",
     "annulus_signal": "Relative signal of the annulus",
 }
+#: A code value is at most so long.
+_CODE_LENGTH = 16
 #: Columns that are relative to what the row names.
 _RELATIVE = ("signal", "nucleus_signal", "annulus_signal")
 _UNITS: Mapping[str, Code] = {
@@ -154,12 +156,13 @@ def write_dicom_sr(rows: Sequence[SrRow], path: Path, seg: Path, source: DicomSo
 
 
 def concept_of(column: str) -> Code:
-    """The coded concept of a column.
+    """The coded concept of a column; the code of a private one is its name, without ``_percent`` where that is too long.
 
-    >>> concept_of("depth_mm").value, concept_of("slip_mm").value
-    ('131197000', 'slip_mm')
+    >>> concept_of("depth_mm").value, concept_of("slip_percent").value, concept_of("anterior_loss_percent").value
+    ('131197000', 'slip_percent', 'anterior_loss')
     """
-    return _STANDARD.get(column) or Code(column, SCHEME, _PRIVATE[column])
+    short = column if len(column) <= _CODE_LENGTH else column.removesuffix("_percent")
+    return _STANDARD.get(column) or Code(short, SCHEME, _PRIVATE[column])
 
 
 def unit_of(column: str) -> Code:

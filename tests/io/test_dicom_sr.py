@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from cascade.cohorts.job import Job
+from cascade.cohorts.keep import Keep
 from cascade.errors import OutputError
 from cascade.io.dicom import DicomSource, read_dicom
 from cascade.io.dicom_seg import write_dicom_seg
@@ -17,13 +20,16 @@ from cascade.io.dicom_sr import SrRow, write_dicom_sr
 from cascade.measure import COLUMNS, Measurement, measure, numbers, table
 from cascade.phantom import PhantomSpec, render
 from tests.dicom_files import slices, write_series
+from tests.phantom_result import phantom_result
+
+SPEC = PhantomSpec(shape=(13, 83, 101), spacing_mm=(4.0, 2.9, 2.9))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[Measurement, ...], DicomSource, Path]:
     """Rows, the series they were made from, and a folder with its SEG and SR."""
     folder = tmp_path_factory.mktemp("sr")
-    scan, labels = (part.reoriented("PSR") for part in render(PhantomSpec(shape=(13, 83, 101), spacing_mm=(4.0, 2.9, 2.9))))
+    scan, labels = (part.reoriented("PSR") for part in render(SPEC))
     source = read_dicom(write_series(slices(scan), folder / "series"))[1]
     write_dicom_seg(labels, folder / "seg.dcm", source)
     rows = measure(labels, scan)
@@ -113,9 +119,24 @@ def test_nothing_measured_is_an_error(made: tuple[tuple[Measurement, ...], Dicom
 
 def test_a_single_segment_can_be_referred_to(made: tuple[tuple[Measurement, ...], DicomSource, Path], tmp_path: Path) -> None:
     _, source, _ = made
-    _, labels = (part.reoriented("PSR") for part in render(PhantomSpec(shape=(13, 83, 101), spacing_mm=(4.0, 2.9, 2.9))))
+    _, labels = (part.reoriented("PSR") for part in render(SPEC))
     labels.data[np.asarray(labels.data != labels.scheme["L3"])] = 0
     alone = type(labels)(labels.data, labels.grid, labels.scheme)
     write_dicom_seg(alone, tmp_path / "seg.dcm", source)
     write_dicom_sr(plain(measure(alone)), tmp_path / "sr.dcm", tmp_path / "seg.dcm", source)
     assert len(groups(dcmread(tmp_path / "sr.dcm"))) == 1
+
+
+def test_the_command_writes_the_seg_and_the_sr_together(made: tuple[tuple[Measurement, ...], DicomSource, Path], tmp_path: Path) -> None:
+    _, source, folder = made
+    result = dataclasses.replace(phantom_result(SPEC), _source=source)
+    Keep("binary")(result, Job(folder / "series", tmp_path / "seg.dcm", sr=tmp_path / "sr.dcm"))
+    references = {
+        child(group, "121191").ReferencedSOPSequence[0].ReferencedSOPInstanceUID for group in groups(dcmread(tmp_path / "sr.dcm"))[:5]
+    }
+    assert references == {dcmread(tmp_path / "seg.dcm").SOPInstanceUID}
+
+
+def test_a_scan_that_is_not_dicom_has_no_sr(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="read from DICOM"):
+        phantom_result(SPEC).save_sr(tmp_path / "sr.dcm", tmp_path / "seg.dcm")
