@@ -101,7 +101,9 @@ def report(case: tuple[Path, Volume, DicomSource, LabelMap], tmp_path: Path) -> 
     """A DICOM SR of the measurements, and what it tells."""
     _, scan, source, labels = case
     write_dicom_seg(labels, tmp_path / "levels.dcm", source)
-    rows = [SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in measure(labels, scan)]
+    rows = [
+        SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in measure(labels.reoriented(scan.grid.axcodes), scan)
+    ]
     write_dicom_sr(rows, tmp_path / "sr.dcm", tmp_path / "levels.dcm", source)
     return tmp_path / "sr.dcm", rows
 
