@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 
@@ -14,6 +15,7 @@ SAGITTAL = grid_of((4.0, 0.9, 0.9))
 STRAIGHT = PhantomSpec(thoracic=0)
 
 
+@functools.cache
 def measured(spec: PhantomSpec, *, thick: bool = False) -> tuple[Measurement, ...]:
     return measure(voxelise(bodies_of(spec), SAGITTAL if thick else ONE_MM))
 
