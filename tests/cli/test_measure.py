@@ -87,11 +87,11 @@ def test_whole_vertebrae_are_cut_to_bodies_and_measured_as_these(scan: Path, tmp
     assert "bodies-cut" in capsys.readouterr().err
     heading, *rows = cells(tmp_path / "bodies.tsv")
     columns = [heading.index(name) for name in ("anterior_mm", "middle_mm", "posterior_mm", "slip_mm")]
-    for row, other in zip(rows, cells(tmp_path / "whole.tsv")[1:], strict=True):
-        for column in columns:
-            assert (row[column] == "n/a") == (other[column] == "n/a")
-            if row[column] != "n/a":
-                assert float(other[column]) == pytest.approx(float(row[column]), abs=0.5)
+    pairs = [(row[c], other[c]) for row, other in zip(rows, cells(tmp_path / "whole.tsv")[1:], strict=True) for c in columns]
+    assert [one == "n/a" for one, _ in pairs] == [other == "n/a" for _, other in pairs]
+    known = [(float(one), float(other)) for one, other in pairs if one != "n/a"]
+    assert len(known) > 20
+    assert max(abs(one - other) for one, other in known) < 0.5
 
 
 def test_whole_vertebrae_without_a_canal_are_refused(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
