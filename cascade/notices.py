@@ -54,6 +54,7 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "structures-not-in-scheme": Meaning("scan", "the label scheme has no number for some structures"),
         "scored-as-empty": Meaning("case", "the prediction cannot be used"),
         "values-not-in-scheme": Meaning("case", "values of the prediction mean nothing in its scheme"),
+        "bodies-cut": Meaning("case", "whole vertebrae were cut to bodies along the canal"),
         "case-not-used": Meaning("case", "the case cannot be trained on"),
     }
 )

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cascade.errors import OutputError
 from cascade.io.cases import write_case
-from cascade.io.files import replacing
+from cascade.io.extras import extra
+from cascade.io.files import place_of, replacing
 from cascade.io.formats import SegType, Source, write_labels_file
-from cascade.measure import Measurement, measure, save_table
+from cascade.measure import Measurement, measure, numbers, save_table
 from cascade.notices import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
@@ -149,6 +151,24 @@ class Segmentation:
     def save_table(self, path: str | os.PathLike[str]) -> None:
         """Write `measurements` as tab-separated text, one row a structure."""
         save_table(self.measurements, Path(path))
+
+    def save_sr(self, path: str | os.PathLike[str], seg: str | os.PathLike[str]) -> None:
+        """Write `measurements` as a DICOM SR (TID 1500) that refers to the DICOM SEG `seg`, which `save` wrote before.
+
+        Raises
+        ------
+        OutputError
+            The scan is not DICOM, there is nothing to tell, or the path cannot be written.
+        MissingExtraError
+            The extra ``dicom`` is not installed.
+        """
+        with extra("dicom", str(path)):
+            from cascade.io.dicom import DicomSource
+            from cascade.io.dicom_sr import SrRow, write_dicom_sr
+        if not isinstance(self._source, DicomSource):
+            raise OutputError(f"{path}: expected a scan read from DICOM, which an SR has to refer to; found another format; write a table")
+        rows = [SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in self.measurements]
+        write_dicom_sr(rows, Path(path), place_of(Path(seg)), self._source)
 
     def to_dict(self) -> dict[str, Any]:
         """Return levels, measurements, numbering, warnings and provenance as plain types, ready for JSON."""

@@ -86,7 +86,7 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: Source | None, seg_typ
                 content_description="Vertebral bodies and intervertebral discs",
                 series_description="cascade: spine levels",
             )
-            _without_clock(seg, datasets[0])
+            without_clock(seg, datasets[0])
             with replacing(path, ".dcm") as temporary:
                 seg.save_as(temporary)
     except (AttributeError, ValueError, TypeError) as error:
@@ -176,7 +176,7 @@ def _pixel_measures(source: DicomSource) -> PixelMeasuresSequence:
     return PixelMeasuresSequence(pixel_spacing=(rows, columns), slice_thickness=float(thickness), spacing_between_slices=step)
 
 
-def _without_clock(seg: Any, source: Dataset) -> None:
+def without_clock(seg: Any, source: Dataset) -> None:
     """Replace time and chance by what the source and the content say, so that equal runs give equal bytes."""
     for kind in ("Date", "Time"):
         value = next((attribute(source, f"{of}{kind}") for of in ("Content", "Series", "Study") if attribute(source, f"{of}{kind}")), None)
@@ -187,6 +187,8 @@ def _without_clock(seg: Any, source: Dataset) -> None:
     for equipment in seg.get("ContributingEquipmentSequence", ()):
         if "ContributionDateTime" in equipment:
             del equipment.ContributionDateTime
+    if "DimensionOrganizationSequence" not in seg:
+        return
     organisation = generate_uid(entropy_srcs=[seg.SOPInstanceUID, "dimensions"])
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
         item.DimensionOrganizationUID = organisation
