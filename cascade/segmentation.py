@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cascade.errors import OutputError
+from cascade.errors import MissingExtraError, OutputError
 from cascade.io.cases import write_case
 from cascade.io.extras import extra
 from cascade.io.files import place_of, replacing
@@ -23,6 +23,9 @@ from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+    from PIL.Image import Image
+
     from cascade.report.notebook import View
 
 
@@ -96,6 +99,45 @@ class Segmentation:
     warnings: tuple[Notice, ...]
     provenance: dict[str, Any]
     _source: Source | None = dataclasses.field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        names = " ".join(level.name for level in self.levels)
+        warned = ", ".join(sorted({notice.code for notice in self.warnings})) or "none"
+        x, y, z = self.scan.grid.shape
+        return f"Segmentation of {x} x {y} x {z} voxels, scheme {self.labels.scheme.name}: {names}\nwarnings: {warned}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the picture, and a row for each level."""
+        from cascade.report.picture import as_html
+
+        cells = [(level.name, f"{level.volume_ml:.1f}", f"{level.confidence:.2f}") for level in self.levels]
+        return as_html(self.plot(), ("level", "volume in ml", "confidence"), cells, [str(notice.text) for notice in self.warnings])
+
+    def plot(self) -> Image:
+        """Draw the scan, cut along the middle of the column, with the levels coloured and named: an image of Pillow."""
+        from cascade.report.picture import draw
+
+        return draw(self.scan, self.labels, self.spine.centreline_mm)
+
+    def to_dataframe(self) -> DataFrame:
+        """Return `measurements` as a table of pandas, one row a structure.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("a table of pandas: expected the package pandas; it is not installed; pip install pandas") from error
+        return pandas.DataFrame([dataclasses.asdict(row) for row in self.measurements])
+
+    def save_report(self, path: str | os.PathLike[str], title: str = "scan") -> None:
+        """Write one HTML page with pictures, measurements and warnings; `title` is what it calls the scan."""
+        from cascade.report import save_report
+
+        save_report(self, Path(path), title)
 
     @cached_property
     def measurements(self) -> tuple[Measurement, ...]:

@@ -202,9 +202,10 @@ class LabelMap:
         """The names of the structures present, by ascending value."""
         return tuple(self.scheme.structure(value) for value in self.values)
 
-    def __getitem__(self, structure: str) -> NDArray[np.bool_]:
-        """Boolean array of one structure, all False if it is not there."""
-        return np.asarray(self.data == self.scheme[structure])
+    def __getitem__(self, structure: str | int) -> NDArray[np.bool_]:
+        """Boolean array of one structure, by its name or its id in the map's scheme; all False if it is not there."""
+        name = self.scheme.structure(structure) if isinstance(structure, int | np.integer) else structure
+        return np.asarray(self.data == self.scheme[name])
 
     def reoriented(self, axcodes: str) -> LabelMap:
         """Store the same labels with axes along `axcodes`."""
