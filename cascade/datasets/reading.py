@@ -82,7 +82,8 @@ def read_scan(scan: ScanFile) -> tuple[Volume, tuple[Notice, ...]]:
 def _dicom_series(folder: Path, files: tuple[Path, ...]) -> Iterator[ScanFile]:
     """The MR series whose files lie in `folder` itself, each with its description, which tells the sequence."""
     with extra("dicom", str(folder)):
-        from cascade.io.dicom_series import attribute, find_series
+        from cascade.io.dicom_files import attribute
+        from cascade.io.dicom_series import find_series
     try:
         found = find_series(folder)
         if found.problems:

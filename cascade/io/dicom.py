@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from cascade.errors import InputError
+from cascade.io.dicom_files import DicomFile, attribute, functional_group
 from cascade.io.dicom_headers import referable
 from cascade.io.dicom_pixels import read_pixels
-from cascade.io.dicom_series import MIN_SLICES, DicomFile, Series, attribute, choose_one, functional_group
+from cascade.io.dicom_series import MIN_SLICES, Series, choose_one
 from cascade.notices import Notice
 from cascade.volume import MAX_VOXELS, FloatArray, Grid, Volume
 

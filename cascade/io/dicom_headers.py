@@ -18,7 +18,7 @@ from pydicom.uid import UID, MRImageStorage, generate_uid
 from pydicom.valuerep import validate_value
 
 from cascade.errors import InputError
-from cascade.io.dicom_series import DAMAGED, attribute, quiet
+from cascade.io.dicom_files import DAMAGED, attribute, quiet
 
 #: Without these nothing can refer to an image.
 _NAMING = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")

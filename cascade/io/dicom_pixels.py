@@ -15,7 +15,7 @@ from pydicom.pixels.processing import apply_rescale
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from cascade.errors import InputError
-from cascade.io.dicom_series import DAMAGED, attribute, functional_group, quiet, whole
+from cascade.io.dicom_files import DAMAGED, attribute, functional_group, quiet, whole
 from cascade.volume import MAX_VOXELS
 
 #: Photometric interpretations of grey images.

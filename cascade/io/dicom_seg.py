@@ -19,8 +19,8 @@ from pydicom.uid import generate_uid
 
 from cascade.errors import InputError, OutputError
 from cascade.io.dicom import LPS_TO_RAS, DicomSource
+from cascade.io.dicom_files import DAMAGED, attribute, quiet
 from cascade.io.dicom_headers import referable
-from cascade.io.dicom_series import DAMAGED, attribute, quiet
 from cascade.io.files import replacing
 from cascade.io.formats import NOT_DICOM, SEG_TYPES, SegType, Source
 from cascade.labels import is_level, rank

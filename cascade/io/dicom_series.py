@@ -7,84 +7,32 @@ free text, and errors quote keywords, not values.
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import os
-import struct
-import warnings
-import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from cascade.errors import InputError
-from cascade.io.recognise import head_of, is_dicom, is_zip
+from cascade.io.dicom_files import DAMAGED, DicomFile, attribute, files_in, functional_group, whole
 
 #: MR Image Storage, Enhanced MR Image Storage, Legacy Converted Enhanced MR Image Storage.
 MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
-#: What pydicom raises on files that break the standard.
-DAMAGED = (
-    *(InvalidDicomError, BytesLengthException, EOFError, OSError, ValueError, TypeError, AttributeError, LookupError),
-    *(ArithmeticError, AssertionError, MemoryError, NotImplementedError, RecursionError, struct.error, zlib.error),
-)
 #: Fewer slices than this are no scan.
 MIN_SLICES = 3
 #: A spin-echo image with at least this echo time is T2-weighted (lumbar protocols use 80 to 130 ms, T1 and PD under 40 ms).
 T2_ECHO_MS = 60.0
 _MIXED_DEG = 5.0
-#: A zip is read into memory; so is what a deflated data set unpacks to.
-_UNPACKED_LIMIT_BYTES = 2 << 30
-#: bzip2 and LZMA in zips are not made by any DICOM software, and LZMA takes the memory that its header asks for.
-_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName"),
     *("PatientID", "PatientName", "ImageType", "EchoTime", "InversionTime", "ScanningSequence", "ImageOrientationPatient"),
     *("Modality", "ImagePositionPatient", "PixelSpacing"),
     *("Rows", "Columns", "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
-
-
-@dataclass(frozen=True)
-class DicomFile:
-    """A file on disk or in a zip.
-
-    Parameters
-    ----------
-    name : str
-        Path, or path of the zip and name inside it.
-    origin : Path
-        Its folder, or the zip.
-    content : Path or bytes
-    """
-
-    name: str
-    origin: Path
-    content: Path | bytes = field(repr=False)
-
-    def read(self, **options: Any) -> Dataset:
-        """Read the data set; `options` are pydicom's.
-
-        Raises
-        ------
-        InputError
-            It is truncated or damaged.
-        """
-        try:
-            with io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb") as source, quiet():
-                _check_deflated(source)
-                return pydicom.dcmread(source, force=True, **options)
-        except DAMAGED as error:
-            raise InputError(
-                f"{self.name}: expected a DICOM file; it is truncated or damaged ({type(error).__name__}); export it again"
-            ) from None
 
 
 @dataclass(frozen=True)
@@ -139,14 +87,6 @@ class Series:
         return f"series {'?' if self.number is None else self.number}: {what}{f' ({self.obstacle})' if self.obstacle else ''}"
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Read without pydicom's warnings, which quote the values of a file."""
-    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-        warnings.simplefilter("ignore")
-        yield
-
-
 @dataclass(frozen=True)
 class Found:
     """What a folder, zip or file holds.
@@ -177,7 +117,7 @@ def find_series(path: Path) -> Found:
     InputError
         There is no MR image, or the zip cannot be read.
     """
-    found = group_series(_files(path), mr_only=True)
+    found = group_series(files_in(path), mr_only=True)
     if not found.series and not found.problems:
         raise InputError(f"{path}: expected DICOM MR images; found none")
     return found
@@ -288,77 +228,6 @@ def _how_to_choose(found: Sequence[Series]) -> str:
     if any(not series.uid for series in found):
         return "give the folder of one series"
     return f"choose with --series {'UID' if any(_needs_uid(series, found) for series in found) else 'NUMBER'}"
-
-
-def attribute(dataset: Dataset, keyword: str, default: Any = None) -> Any:
-    """A value, or `default` where it is missing, empty or unreadable."""
-    try:
-        value = dataset.get(keyword)
-    except DAMAGED:
-        return default
-    return default if value is None or value == "" else value
-
-
-def whole(dataset: Dataset, keyword: str, default: int) -> int:
-    """A whole number, or `default` where it is missing or none."""
-    try:
-        return int(attribute(dataset, keyword, default))
-    except DAMAGED:
-        return default
-
-
-def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | None:
-    """One functional group of a frame of a multi-frame image: its own, or the shared one."""
-    for groups, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
-        sequence = attribute(dataset, groups)
-        if not isinstance(sequence, Sequence) or not index < len(sequence) or not isinstance(sequence[index], Dataset):
-            continue
-        group = attribute(sequence[index], keyword)
-        if isinstance(group, Sequence) and group and isinstance(group[0], Dataset):
-            return group[0]
-    return None
-
-
-def _files(path: Path) -> Iterator[DicomFile]:
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and is_dicom(head_of(file)):
-                yield DicomFile(str(file), file.parent, file)
-    elif is_zip(head_of(path)):
-        yield from _members(path)
-    else:
-        yield DicomFile(str(path), path.parent, path)
-
-
-def _members(path: Path) -> Iterator[DicomFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in sorted(archive.infolist(), key=lambda e: e.filename) if not entry.is_dir()]
-            if sum(entry.file_size for entry in entries) > _UNPACKED_LIMIT_BYTES:
-                raise InputError(f"{path}: expected at most {_UNPACKED_LIMIT_BYTES >> 30} GiB inside a zip; it holds more; unpack it first")
-            if any(entry.compress_type not in _ZIP_METHODS for entry in entries):
-                raise NotImplementedError
-            for entry in entries:
-                content = archive.read(entry)  # never more than its stated size
-                if is_dicom(content[:132]):
-                    yield DicomFile(f"{path}/{entry.filename}", path, content)
-    except (zipfile.BadZipFile, RuntimeError, *DAMAGED) as error:
-        raise InputError(f"{path}: expected a plain zip; it is damaged or encrypted ({type(error).__name__}); unpack it first") from None
-
-
-def _check_deflated(source: BinaryIO) -> None:
-    """Raise MemoryError where a deflated data set unpacks to more than the limit: pydicom would unpack it at once."""
-    head = source.read(1024)
-    source.seek(0)
-    if _DEFLATED not in head:
-        return
-    source.seek(144 + int.from_bytes(head[140:144], "little"))
-    unpacker, unpacked = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while not unpacker.eof and (packed := unpacker.unconsumed_tail or source.read(1 << 16)):
-        unpacked += len(unpacker.decompress(packed, 1 << 20))
-        if unpacked > _UNPACKED_LIMIT_BYTES:
-            raise MemoryError
-    source.seek(0)
 
 
 def _number_of(header: Dataset) -> int | None:

@@ -35,9 +35,9 @@ from pydicom.uid import generate_uid
 
 from cascade.errors import OutputError
 from cascade.io.dicom import DicomSource
+from cascade.io.dicom_files import attribute, quiet
 from cascade.io.dicom_headers import referable
 from cascade.io.dicom_seg import without_clock
-from cascade.io.dicom_series import attribute, quiet
 from cascade.io.files import replacing
 from cascade.terminology import code_of
 

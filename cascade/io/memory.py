@@ -124,7 +124,8 @@ def _datasets(image: Any) -> Sequence[Dataset] | None:
 
 def _from_datasets(datasets: Sequence[Dataset], series: str | None) -> tuple[Volume, Source]:
     from cascade.io.dicom import read_series
-    from cascade.io.dicom_series import DicomFile, choose, group_series
+    from cascade.io.dicom_files import DicomFile
+    from cascade.io.dicom_series import choose, group_series
 
     files = [DicomFile(f"data set {number}", Path(), _written(dataset)) for number, dataset in enumerate(datasets, start=1)]
     found = group_series(files)

@@ -11,8 +11,8 @@ from pydicom.uid import UID
 
 from cascade.errors import InputError, OutputError
 from cascade.io.dicom import DicomSource, check_referable, read_dicom
+from cascade.io.dicom_files import quiet
 from cascade.io.dicom_seg import read_dicom_seg, write_dicom_seg
-from cascade.io.dicom_series import quiet
 from cascade.io.formats import check_output
 from cascade.labels import CASCADE_EXTENDED
 from cascade.terminology import code_of

@@ -20,7 +20,7 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from cascade.errors import CascadeError, CheckpointError, InputError
-from cascade.io import dicom_series
+from cascade.io import dicom_files
 from cascade.io.formats import read_labels_file, read_scan_file
 from cascade.networks.checkpoint import build_network, load_checkpoint
 from cascade.networks.spec import StageSpec
@@ -151,7 +151,7 @@ def test_a_deflated_data_set_is_unpacked_up_to_a_limit(tmp_path: Path, monkeypat
     packer = zlib.compressobj(1, wbits=-zlib.MAX_WBITS)
     rest = packer.compress(zlib.decompress(stream.getvalue()[start:], -zlib.MAX_WBITS) + bytes(120 << 20)) + packer.flush()
     (tmp_path / "bomb.dcm").write_bytes(stream.getvalue()[:start] + rest)
-    monkeypatch.setattr(dicom_series, "_UNPACKED_LIMIT_BYTES", 100 << 20)
+    monkeypatch.setattr(dicom_files, "_UNPACKED_LIMIT_BYTES", 100 << 20)
     with bounded(), pytest.raises(InputError, match="truncated or damaged"):
         read_scan_file(tmp_path / "bomb.dcm")
 
