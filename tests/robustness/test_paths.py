@@ -15,7 +15,7 @@ from cascade.io.cases import read_cases
 from cascade.io.formats import read_labels_file, read_scan_file, write_labels_file
 from cascade.io.nifti import write_labels, write_volume
 from tests import blocks
-from tests.cli.test_jobs import KnowsTheAnswer
+from tests.cohorts.test_find import KnowsTheAnswer
 from tests.conftest import AnswerWith
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha")
