@@ -21,7 +21,7 @@ from cascade.export.networks import onnx_runner, write_onnx
 from cascade.networks.checkpoint import Checkpoint, load_checkpoint
 from cascade.networks.kernels import quick_inference
 from cascade.networks.patches import patch_shape_for
-from cascade.networks.spec import STAGE_NAMES, StageSpec
+from cascade.networks.spec import CASCADE_STAGES, StageSpec
 from cascade.stage2_levels.classify import HALF_WIDTH_MM
 from cascade.volume import Shape
 
@@ -41,7 +41,7 @@ def main() -> None:
     print(f"threads: {options.threads}\n")
     print("| network | field of view | input | torch | ONNX Runtime | ratio |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for stage in STAGE_NAMES:
+        for stage in CASCADE_STAGES:
             checkpoint = load_checkpoint(stage, options.weights)
             path = Path(folder) / f"{stage}.onnx"
             write_onnx(checkpoint, path)

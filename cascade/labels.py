@@ -22,8 +22,9 @@ DISC: Final = "disc"
 SACRUM: Final = "sacrum"
 CANAL: Final = "canal"
 Kind = Literal["body", "disc", "sacrum", "canal"]
-#: Those that make the chain of levels.
+#: Those that make the chain of levels; what is of another kind runs along it.
 KINDS: tuple[Kind, ...] = (BODY, DISC, SACRUM)
+_ALONE: Mapping[str, Kind] = {SACRUM: SACRUM, CANAL: CANAL}
 #: Added to the id of a vertebra that the field of view cuts, in a scheme that counts from below (SPIDER).
 PARTLY = 100
 
@@ -34,9 +35,16 @@ def kind_of(structure: str) -> Kind:
     >>> kind_of("L4"), kind_of("L4-L5"), kind_of("sacrum"), kind_of("canal")
     ('body', 'disc', 'sacrum', 'canal')
     """
-    if is_disc(structure):
-        return DISC
-    return SACRUM if structure == SACRUM else CANAL if structure == CANAL else BODY
+    return DISC if is_disc(structure) else _ALONE.get(structure, BODY)
+
+
+def is_level(structure: str) -> bool:
+    """Tell whether a structure has a place in the chain.
+
+    >>> is_level("L4-L5"), is_level("canal")
+    (True, False)
+    """
+    return kind_of(structure) in KINDS
 
 
 def is_disc(structure: str) -> bool:
@@ -262,12 +270,12 @@ def rank(structure: str) -> float:
 
 
 def in_order(structures: Iterable[str]) -> list[str]:
-    """The structures of the chain, from head to foot; the canal is left out.
+    """The structures of the chain, from head to foot; what runs along it is left out.
 
     >>> in_order(["canal", "L1", "T12-L1", "T12"])
     ['T12', 'T12-L1', 'L1']
     """
-    return sorted((name for name in structures if name != CANAL), key=rank)
+    return sorted(filter(is_level, structures), key=rank)
 
 
 def skipped(structures: Iterable[str]) -> tuple[str, ...]:
@@ -280,7 +288,7 @@ def skipped(structures: Iterable[str]) -> tuple[str, ...]:
     >>> skipped(["T12", "L1", "L2"]), skipped(["L1-L2", "L3-L4"])
     ((), ('L2-L3',))
     """
-    present = {_key(name) for name in structures if name != CANAL}
+    present = {_key(name) for name in structures if is_level(name)}
     if not present:
         return ()
     ranks = [rank(key) for key in present]

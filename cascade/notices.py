@@ -50,9 +50,11 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "dicom-incomplete": Meaning("scan", "DICOM files lack something that was assumed"),
         "dicom-repaired": Meaning("scan", "values of DICOM headers were put right in what is written"),
         "no-orientation": Meaning("scan", "the header gives no orientation"),
+        "no-spacing": Meaning("scan", "the header gives no distance between voxels"),
         "structures-not-in-scheme": Meaning("scan", "the label scheme has no number for some structures"),
         "scored-as-empty": Meaning("case", "the prediction cannot be used"),
         "values-not-in-scheme": Meaning("case", "values of the prediction mean nothing in its scheme"),
+        "bodies-cut": Meaning("case", "whole vertebrae were cut to bodies along the canal"),
         "case-not-used": Meaning("case", "the case cannot be trained on"),
     }
 )

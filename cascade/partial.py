@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from cascade.centreline import SpineLine
 from cascade.errors import InputError
 from cascade.labels import BODY, CANAL, SACRUM, in_order, is_disc, kind_of, rank, skipped
 from cascade.volume import FloatArray, Grid, LabelMap, resample_array
@@ -22,7 +22,6 @@ from cascade.volume import FloatArray, Grid, LabelMap, resample_array
 #: Radius around the line through the structures that holds bodies and discs, with room to spare; it widens by
 #: 1 mm a mm beyond the ends, where the line is only a guess.
 SPINE_RADIUS_MM = 35.0
-_EXTENSION_MM = 150.0
 _COARSE_MM = 4.0
 #: The canal runs behind the line: at least and at most this far from it, and no farther to the side.
 _CANAL_NEAR_MM, _CANAL_FAR_MM, _CANAL_ASIDE_MM = 5.0, 55.0, 30.0
@@ -87,15 +86,15 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
     if len(structures) < 2:
         raise InputError(f"expected at least two labelled vertebrae or discs, found {structures or 'none'}")
     voxels_mm = [labels.grid.to_world(np.argwhere(labels[name])) for name in structures]
-    line, position = extended_line(np.array([points.mean(axis=0) for points in voxels_mm]))
-    tree = cKDTree(line)
-    top = _inner_end(position[tree.query(voxels_mm[0])[1]], upward=True)
-    bottom = _inner_end(position[tree.query(voxels_mm[-1])[1]], upward=False)
-    along, radius, behind, aside = _line_coordinates(labels.grid, tree, position)
+    centres_mm = np.array([points.mean(axis=0) for points in voxels_mm])
+    line = SpineLine(centres_mm, reach=1)
+    top = _inner_end(line.nearest(voxels_mm[0])[0], upward=True)
+    bottom = _inner_end(line.nearest(voxels_mm[-1])[0], upward=False)
+    along, radius, behind, aside = _line_coordinates(labels.grid, line)
     beyond = np.maximum(0.0, np.maximum(top - along, along - bottom))
     near = radius < SPINE_RADIUS_MM + beyond
     within = near & (beyond == 0)
-    middles = {name: float(position[tree.query(points.mean(axis=0))[1]]) for name, points in zip(structures, voxels_mm, strict=True)}
+    middles = dict(zip(structures, map(float, line.nearest(centres_mm)[0]), strict=True))
     missing = skipped(structures)
     return SpineRegions(
         within,
@@ -104,19 +103,19 @@ def spine_regions(labels: LabelMap) -> SpineRegions:
         tuple(structures),
         _around([name for name in missing if not is_disc(name)], middles, along, within),
         _around([name for name in missing if is_disc(name)], middles, along, within),
-        _unlabelled_canal(labels, along, tree, position)
+        _unlabelled_canal(labels, along, line)
         & (behind > _CANAL_NEAR_MM)
         & (radius < _CANAL_FAR_MM + beyond)
         & (aside < _CANAL_ASIDE_MM + beyond),
     )
 
 
-def _unlabelled_canal(labels: LabelMap, along: FloatArray, tree: cKDTree, position: FloatArray) -> NDArray[np.bool_]:
+def _unlabelled_canal(labels: LabelMap, along: FloatArray, line: SpineLine) -> NDArray[np.bool_]:
     """At which heights the canal is not labelled: everywhere, or beyond the ends of its labels, unless these are those of the scan."""
     if CANAL not in labels.structures:
         return np.ones_like(along, dtype=bool)
     voxels = np.argwhere(labels[CANAL])
-    heights, rows = position[tree.query(labels.grid.to_world(voxels))[1]], voxels[:, 2]
+    heights, rows = line.nearest(labels.grid.to_world(voxels))[0], voxels[:, 2]
     top = -np.inf if rows.max() >= labels.grid.shape[2] - 2 else heights.min() + _CANAL_END_MM
     bottom = np.inf if rows.min() <= 1 else heights.max() - _CANAL_END_MM
     return np.asarray((along < top) | (along > bottom))
@@ -134,27 +133,17 @@ def _around(missing: list[str], middles: dict[str, float], along: FloatArray, wi
     return result
 
 
-def extended_line(centroids_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sample the line through the centroids every mm, extended straight at both ends; positions are 0 at the first."""
-    up, down = centroids_mm[0] - centroids_mm[1], centroids_mm[-1] - centroids_mm[-2]
-    knots = np.vstack([centroids_mm[0] + up / np.linalg.norm(up) * _EXTENSION_MM, centroids_mm])
-    knots = np.vstack([knots, centroids_mm[-1] + down / np.linalg.norm(down) * _EXTENSION_MM])
-    lengths = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
-    samples = np.arange(0.0, lengths[-1], 1.0)
-    return np.stack([np.interp(samples, lengths, knots[:, i]) for i in range(3)], axis=1), samples - _EXTENSION_MM
-
-
 def _inner_end(positions: FloatArray, upward: bool) -> float:
     """Where the outermost structure starts to hide its neighbour: 60 % of the way from its middle to its end."""
     low, middle, high = np.percentile(positions, (5, 50, 95))
     return float(middle + 0.6 * ((low if upward else high) - middle))
 
 
-def _line_coordinates(grid: Grid, tree: cKDTree, position: FloatArray) -> tuple[FloatArray, ...]:
+def _line_coordinates(grid: Grid, line: SpineLine) -> tuple[FloatArray, ...]:
     """For every voxel of `grid` (computed coarsely), in mm: position along the line, distance from it, how far behind it, how far aside."""
     coarse = grid.with_spacing([max(s, _COARSE_MM) for s in grid.spacing_mm])
     world_mm = coarse.to_world(np.indices(coarse.shape).reshape(3, -1).T)
-    distance, nearest = tree.query(world_mm)
-    offset_mm = np.asarray(tree.data)[nearest] - world_mm
-    values = position[nearest], distance, offset_mm[:, 1], np.abs(offset_mm[:, 0])
+    position, nearest_mm = line.nearest(world_mm)
+    offset_mm = nearest_mm - world_mm
+    values = position, np.linalg.norm(offset_mm, axis=1), offset_mm[:, 1], np.abs(offset_mm[:, 0])
     return tuple(resample_array(value.reshape(coarse.shape), coarse, grid, order=1) for value in values)

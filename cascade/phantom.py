@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from cascade.errors import InputError
 from cascade.labels import CANAL, SACRUM, VERSE, disc_below
-from cascade.volume import FloatArray, Grid, LabelMap, Volume, keep_largest_components
+from cascade.volume import Box, FloatArray, Grid, LabelMap, Volume, box_between, keep_largest_components
 
 #: Sagittal tilt of each level in degrees (positive: the spine runs backwards on its way down) and half sizes of the body in mm
 #: (left-right, front-back, along the spine): rounded means of adult spines.
@@ -269,13 +269,12 @@ def _points(grid: Grid) -> FloatArray:
     return grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
 
 
-def _box(solid: Solid, grid: Grid) -> tuple[slice, slice, slice]:
+def _box(solid: Solid, grid: Grid) -> Box:
     reach = np.linalg.norm(solid.half_mm) / np.asarray(grid.spacing_mm)
     centre = grid.to_voxels(solid.centre_mm)
     low = np.clip(np.floor(centre - reach), 0, np.asarray(grid.shape) - 1).astype(int)
     high = np.clip(np.ceil(centre + reach) + 1, low + 1, grid.shape).astype(int)
-    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    return x, y, z
+    return box_between(low, high)
 
 
 def _surroundings(grid: Grid, spec: PhantomSpec, parts: Sequence[Solid], rng: np.random.Generator) -> NDArray[np.float32]:

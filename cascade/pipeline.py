@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from cascade.cohorts.find import jobs_for
@@ -23,11 +24,12 @@ from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import Workers, core_count
 from cascade.errors import InputError, NumberingError
-from cascade.io.formats import Source, read_scan_file
+from cascade.io.formats import Source
+from cascade.io.memory import read_image
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
 from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
 from cascade.networks.preprocess import finite
-from cascade.networks.spec import STAGE_NAMES
+from cascade.networks.spec import CASCADE_STAGES
 from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, identify
@@ -107,13 +109,14 @@ class Segmenter:
             The device is not there.
         """
         chosen, folder = choose_device(device), Path(weights) if weights is not None else None
-        stage1, stage2 = (load_checkpoint(stage, folder, chosen) for stage in STAGE_NAMES)
+        stage1, stage2 = (load_checkpoint(stage, folder, chosen) for stage in CASCADE_STAGES)
         return cls(stage1, stage2, chosen)
 
     def segment(
         self,
-        image: str | os.PathLike[str] | Volume,
+        image: Any,
         *,
+        affine: ArrayLike | None = None,
         scheme: str | LabelScheme = CASCADE,
         numbering: Numbering | None = None,
         series: str | None = None,
@@ -123,8 +126,11 @@ class Segmenter:
 
         Parameters
         ----------
-        image : path or Volume
-            NIfTI, NRRD or MetaImage file, DICOM folder, zip or multi-frame file, or an image in memory.
+        image : path, Volume, nibabel image, SimpleITK image, MetaTensor, Dataset, sequence of Dataset, or array
+            A NIfTI, NRRD or MetaImage file, DICOM folder, zip or multi-frame file, or a scan in memory: a 3-D image of another library,
+            the pydicom data sets of one series, or an array with `affine`.
+        affine : (4, 4) array, optional
+            With an array only: from voxel indices to RAS+ mm.
         scheme : str or LabelScheme
             Numbers of the result. ``"cascade"`` holds L1-L5 and the four discs between them; every other scheme gets
             every structure that was found and that it can number.
@@ -146,7 +152,7 @@ class Segmenter:
         """
         target, given = get_scheme(scheme), _clicks(clicks)
         with _naming_the_file(image):
-            return self.name(self.perceive(image, series), scheme=target, numbering=numbering, clicks=given)
+            return self.name(self.perceive(image, series, affine), scheme=target, numbering=numbering, clicks=given)
 
     def map(
         self,
@@ -204,10 +210,10 @@ class Segmenter:
         """The identity of each stage's checkpoint."""
         return {c.spec.stage: c.spec.checkpoint_sha256 for c in (self.stage1, self.stage2)}
 
-    def perceive(self, image: str | os.PathLike[str] | Volume, series: str | None = None) -> Perception:
+    def perceive(self, image: Any, series: str | None = None, affine: ArrayLike | None = None) -> Perception:
         """Run both networks on one scan; the parameters and errors are those of `segment`."""
         clock = _Clock()
-        scan, source, notices = read_scan(image, series)
+        scan, source, notices = read_scan(image, series, affine)
         clock.lap("read")
         with _NETWORKS:
             clock.restart()
@@ -263,8 +269,9 @@ class Segmenter:
 
 
 def segment(
-    image: str | os.PathLike[str] | Volume,
+    image: Any,
     *,
+    affine: ArrayLike | None = None,
     scheme: str | LabelScheme = CASCADE,
     device: str = "auto",
     numbering: Numbering | None = None,
@@ -275,7 +282,7 @@ def segment(
 
     See `Segmenter.segment` for the parameters and errors, `Segmenter.from_pretrained` for `device`.
     """
-    return _segmenter(device).segment(image, scheme=scheme, numbering=numbering, series=series, clicks=clicks)
+    return _segmenter(device).segment(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks)
 
 
 @cache
@@ -283,19 +290,15 @@ def _segmenter(device: str) -> Segmenter:
     return Segmenter.from_pretrained(device)
 
 
-def read_scan(image: str | os.PathLike[str] | Volume, series: str | None = None) -> tuple[Volume, Source | None, tuple[Notice, ...]]:
-    """Read and check a scan; what is not finite becomes background.
+def read_scan(image: Any, series: str | None = None, affine: ArrayLike | None = None) -> tuple[Volume, Source | None, tuple[Notice, ...]]:
+    """Read and check a scan, see `Segmenter.segment`; what is not finite becomes background.
 
     Raises
     ------
     InputError
         The scan is too small, constant, or holds no number.
     """
-    if isinstance(image, Volume):
-        name, scan, source = "image", image, None
-    else:
-        name = os.fspath(image)
-        scan, source = read_scan_file(Path(image), series)
+    name, (scan, source) = _name_of(image), read_image(image, series, affine)
     notices = [*source.notices] if source else []
     if min(scan.grid.shape) < MIN_VOXELS:
         raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
@@ -323,9 +326,9 @@ def _painted(found: Identified, evidence: Evidence, scheme: LabelScheme) -> Labe
 
 
 @contextlib.contextmanager
-def _naming_the_file(image: str | os.PathLike[str] | Volume) -> Iterator[None]:
+def _naming_the_file(image: Any) -> Iterator[None]:
     """Put the scan's name in front of errors that do not know it."""
-    name = "image" if isinstance(image, Volume) else os.fspath(image)
+    name = _name_of(image)
     try:
         yield
     except MemoryError as error:
@@ -334,6 +337,10 @@ def _naming_the_file(image: str | os.PathLike[str] | Volume) -> Iterator[None]:
         if str(error).startswith(f"{name}:"):
             raise
         raise type(error)(f"{name}: {error}") from error
+
+
+def _name_of(image: Any) -> str:
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
 
 
 def _levels(labels: LabelMap, found: Identified) -> Iterator[Level]:

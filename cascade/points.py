@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from cascade.centreline import SpineLine
 from cascade.errors import InputError
 from cascade.io.nifti import read_label_array
 from cascade.labels import BODIES, CANAL, SACRUM, LabelScheme, is_disc, rank
-from cascade.partial import extended_line
 from cascade.volume import FloatArray, Grid, resample_array
 
 #: Structure to a point in RAS+ mm.
@@ -96,15 +95,15 @@ class Heights:
     """
 
     def __init__(self, points: NamedPoints) -> None:
-        line, self._position = extended_line(np.array(list(points.values())))
-        self._tree = cKDTree(line)
+        self._line = SpineLine(np.array(list(points.values())), reach=1)
         self.of_points = {name: float(self.at(point)[0]) for name, point in points.items()}
 
     def at(self, world_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Position along the line, growing towards the feet, and distance from it, negative behind it, in mm, of (..., 3) points."""
-        distance, nearest = self._tree.query(world_mm)
-        ahead = np.asarray(world_mm)[..., 1] >= np.asarray(self._tree.data)[nearest][..., 1]
-        return self._position[nearest], np.where(ahead, distance, -distance)
+        position, nearest_mm = self._line.nearest(world_mm)
+        offset_mm = np.asarray(world_mm) - nearest_mm
+        distance = np.linalg.norm(offset_mm, axis=-1)
+        return position, np.where(offset_mm[..., 1] >= 0, distance, -distance)
 
     def of_voxels(self, grid: Grid) -> tuple[FloatArray, FloatArray]:
         """The same for every voxel of `grid`, computed coarsely."""

@@ -8,17 +8,25 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cascade.errors import MissingExtraError, OutputError
 from cascade.io.cases import write_case
-from cascade.io.files import replacing
+from cascade.io.extras import extra
+from cascade.io.files import place_of, replacing
 from cascade.io.formats import SegType, Source, write_labels_file
-from cascade.measure import Measurement, measure, save_table
+from cascade.measure import Measurement, measure, numbers, save_table
 from cascade.notices import Notice
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from PIL.Image import Image
+
+    from cascade.report.notebook import View
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,45 @@ class Segmentation:
     provenance: dict[str, Any]
     _source: Source | None = dataclasses.field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        names = " ".join(level.name for level in self.levels)
+        warned = ", ".join(sorted({notice.code for notice in self.warnings})) or "none"
+        x, y, z = self.scan.grid.shape
+        return f"Segmentation of {x} x {y} x {z} voxels, scheme {self.labels.scheme.name}: {names}\nwarnings: {warned}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the picture, and a row for each level."""
+        from cascade.report.picture import as_html
+
+        cells = [(level.name, f"{level.volume_ml:.1f}", f"{level.confidence:.2f}") for level in self.levels]
+        return as_html(self.plot(), ("level", "volume in ml", "confidence"), cells, [str(notice.text) for notice in self.warnings])
+
+    def plot(self) -> Image:
+        """Draw the scan, cut along the middle of the column, with the levels coloured and named: an image of Pillow."""
+        from cascade.report.picture import draw
+
+        return draw(self.scan, self.labels, self.spine.centreline_mm)
+
+    def to_dataframe(self) -> DataFrame:
+        """Return `measurements` as a table of pandas, one row a structure.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("a table of pandas: expected the package pandas; it is not installed; pip install pandas") from error
+        return pandas.DataFrame([dataclasses.asdict(row) for row in self.measurements])
+
+    def save_report(self, path: str | os.PathLike[str], title: str = "scan") -> None:
+        """Write one HTML page with pictures, measurements and warnings; `title` is what it calls the scan."""
+        from cascade.report import save_report
+
+        save_report(self, Path(path), title)
+
     @cached_property
     def measurements(self) -> tuple[Measurement, ...]:
         """Volumes, heights, angles and signal, one row a structure; measured when first asked for."""
@@ -130,9 +177,40 @@ class Segmentation:
 
         save_picture(self.scan, self.labels, self.spine.centreline_mm, Path(path))
 
+    def view(self, title: str = "scan", *, height: int = 900) -> View:
+        """Show the result in a notebook: slices with outlines and names, measurements, warnings. Nothing is written or fetched.
+
+        Parameters
+        ----------
+        title : str
+        height : int
+            Of the cell's frame, in pixels.
+        """
+        from cascade.report.notebook import view
+
+        return view(self, title, height)
+
     def save_table(self, path: str | os.PathLike[str]) -> None:
         """Write `measurements` as tab-separated text, one row a structure."""
         save_table(self.measurements, Path(path))
+
+    def save_sr(self, path: str | os.PathLike[str], seg: str | os.PathLike[str]) -> None:
+        """Write `measurements` as a DICOM SR (TID 1500) that refers to the DICOM SEG `seg`, which `save` wrote before.
+
+        Raises
+        ------
+        OutputError
+            The scan is not DICOM, there is nothing to tell, or the path cannot be written.
+        MissingExtraError
+            The extra ``dicom`` is not installed.
+        """
+        with extra("dicom", str(path)):
+            from cascade.io.dicom import DicomSource
+            from cascade.io.dicom_sr import SrRow, write_dicom_sr
+        if not isinstance(self._source, DicomSource):
+            raise OutputError(f"{path}: expected a scan read from DICOM, which an SR has to refer to; found another format; write a table")
+        rows = [SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in self.measurements]
+        write_dicom_sr(rows, Path(path), place_of(Path(seg)), self._source)
 
     def to_dict(self) -> dict[str, Any]:
         """Return levels, measurements, numbering, warnings and provenance as plain types, ready for JSON."""

@@ -21,6 +21,8 @@ class TrainableStage:
 
     Parameters
     ----------
+    name : str
+        Of its checkpoints.
     target : callable
         Labels to bit masks of allowed classes.
     recipe : Path
@@ -29,6 +31,7 @@ class TrainableStage:
         Naming parameters fitted to the training labels, for the StageSpec.
     """
 
+    name: str
     target: Target
     recipe: Path
     naming: Callable[[Iterable[LabelMap]], dict[str, Any]]
@@ -37,9 +40,9 @@ class TrainableStage:
 #: By the name used on the command line.
 STAGES = MappingProxyType(
     {
-        "stage1": TrainableStage(stage1.target, Path(stage1.__file__).with_name("recipe.json"), lambda _: {}),
+        "stage1": TrainableStage("stage1_spine", stage1.target, Path(stage1.__file__).with_name("recipe.json"), lambda _: {}),
         "stage2": TrainableStage(
-            stage2.target, Path(stage2.__file__).with_name("recipe.json"), lambda labels: fit_naming(labels).to_json()
+            "stage2_levels", stage2.target, Path(stage2.__file__).with_name("recipe.json"), lambda labels: fit_naming(labels).to_json()
         ),
     }
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cascade.labels import BODY, CANAL, SACRUM, is_disc, kind_of, rank
+from cascade.labels import CANAL, SACRUM, is_disc, rank
 
 
 class Code(NamedTuple):
@@ -65,6 +65,9 @@ _DISC_VALUES = {
     "L5-S1": "715056000",
 }
 _OTHERS = {SACRUM: Code("54735007", "Sacrum"), CANAL: Code("61853006", "Vertebral canal")}
+_WORDS = {SACRUM: "S1 vertebral body", CANAL: "Vertebral canal"}
+#: Of what has no level.
+_OTHER_COLOURS = {CANAL: (153, 153, 153)}
 
 
 def code_of(structure: str) -> Code:
@@ -90,11 +93,14 @@ def description_of(structure: str) -> str:
     >>> description_of("sacrum"), description_of("L4"), description_of("L4-L5")
     ('S1 vertebral body', 'L4 vertebral body', 'L4/L5 intervertebral disc')
     """
-    words = {SACRUM: "S1 vertebral body", CANAL: "Vertebral canal", BODY: f"{structure} vertebral body"}
-    return words.get(kind_of(structure), f"{structure.replace('-', '/')} intervertebral disc")
+    if structure in _WORDS:
+        return _WORDS[structure]
+    return f"{structure.replace('-', '/')} intervertebral disc" if is_disc(structure) else f"{structure} vertebral body"
 
 
 def colour_of(structure: str) -> tuple[int, int, int]:
     """The colour of a structure, red, green, blue from 0 to 255; the same in every picture."""
+    if structure in _OTHER_COLOURS:
+        return _OTHER_COLOURS[structure]
     palette = _DISC_COLOURS if is_disc(structure) else _BODY_COLOURS
-    return palette[int(rank(structure)) % len(palette)] if structure != CANAL else (153, 153, 153)
+    return palette[int(rank(structure)) % len(palette)]

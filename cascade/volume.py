@@ -21,6 +21,7 @@ from cascade.errors import InputError, SchemeError
 from cascade.labels import LabelScheme, get_scheme
 
 Shape = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 FloatArray = NDArray[np.floating[Any]]
 T = TypeVar("T", bound=np.generic)
 
@@ -115,7 +116,7 @@ class Grid:
         affine[:3, 3] = self.to_world((np.asarray(self.shape) - 1) / 2) - affine[:3, :3] @ ((shape - 1) / 2)
         return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
 
-    def cropped(self, box: tuple[slice, slice, slice]) -> Grid:
+    def cropped(self, box: Box) -> Grid:
         """Return the grid of ``data[box]``; the slices must have plain starts and stops."""
         affine = self.vox2world.copy()
         affine[:3, 3] = self.to_world([s.start for s in box])
@@ -148,7 +149,7 @@ class Volume:
         """Store the same image with axes along `axcodes`."""
         return Volume(reorient(self.data, self.grid.axcodes, axcodes), self.grid.reoriented(axcodes))
 
-    def cropped(self, box: tuple[slice, slice, slice]) -> Volume:
+    def cropped(self, box: Box) -> Volume:
         """Take the part ``data[box]``, contiguous in memory."""
         return Volume(np.ascontiguousarray(self.data[box]), self.grid.cropped(box))
 
@@ -201,16 +202,17 @@ class LabelMap:
         """The names of the structures present, by ascending value."""
         return tuple(self.scheme.structure(value) for value in self.values)
 
-    def __getitem__(self, structure: str) -> NDArray[np.bool_]:
-        """Boolean array of one structure, all False if it is not there."""
-        return np.asarray(self.data == self.scheme[structure])
+    def __getitem__(self, structure: str | int) -> NDArray[np.bool_]:
+        """Boolean array of one structure, by its name or its id in the map's scheme; all False if it is not there."""
+        name = self.scheme.structure(structure) if isinstance(structure, int | np.integer) else structure
+        return np.asarray(self.data == self.scheme[name])
 
     def reoriented(self, axcodes: str) -> LabelMap:
         """Store the same labels with axes along `axcodes`."""
         data = reorient(self.data, self.grid.axcodes, axcodes)
         return LabelMap(data, self.grid.reoriented(axcodes), self.scheme)
 
-    def cropped(self, box: tuple[slice, slice, slice]) -> LabelMap:
+    def cropped(self, box: Box) -> LabelMap:
         """Take the part ``data[box]``, contiguous in memory."""
         return LabelMap(np.ascontiguousarray(self.data[box]), self.grid.cropped(box), self.scheme)
 
@@ -246,6 +248,38 @@ class LabelMap:
 def label_dtype(scheme: LabelScheme) -> type[np.unsignedinteger[Any]]:
     """The smallest unsigned type that holds every id of `scheme`."""
     return np.uint8 if max(scheme.ids.values()) < 256 else np.uint16
+
+
+def box_between(low: ArrayLike, high: ArrayLike) -> Box:
+    """The voxels from `low` to `high`, which is no longer part of it.
+
+    >>> box_between([0, 1, 2], [3, 4, 5])[0]
+    slice(0, 3, None)
+    """
+    x, y, z = (slice(int(first), int(stop)) for first, stop in zip(np.asarray(low), np.asarray(high), strict=True))
+    return x, y, z
+
+
+def boxes_of(labels: NDArray[np.integer[Any]]) -> dict[int, Box]:
+    """The box of every label that is there."""
+    return {value: box for value, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None}
+
+
+def box_of(mask: NDArray[np.bool_]) -> Box | None:
+    """The smallest box that holds a mask; None if it is empty."""
+    return boxes_of(mask.astype(np.uint8)).get(1)
+
+
+def grown_box(box: Box, voxels: int, shape: Shape) -> Box:
+    """A box with more voxels on every side, as far as the volume goes."""
+    x, y, z = (slice(max(s.start - voxels, 0), min(s.stop + voxels, n)) for s, n in zip(box, shape, strict=True))
+    return x, y, z
+
+
+def box_around(voxel: Sequence[int], grid: Grid, reach_mm: float) -> Box:
+    """The voxels within `reach_mm` of one along each axis."""
+    reach = np.ceil(reach_mm / np.asarray(grid.spacing_mm)).astype(int)
+    return box_between(np.maximum(0, np.asarray(voxel) - reach), np.minimum(grid.shape, np.asarray(voxel) + reach + 1))
 
 
 def keep_largest_components(labels: NDArray[np.unsignedinteger[Any]]) -> None:

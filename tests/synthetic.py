@@ -224,7 +224,7 @@ def save_oracles(folder: Path, scan: Volume | None = None, *, blind: bool = Fals
     scale = {name: (code - tissue.mean()) / tissue.std() for name, code in _CODES.items()}
     step = 110.0 / tissue.std()
     spec1 = tiny_spec("stage1_spine", ("background", "column"), (4.0, 2.0, 2.0))
-    spec2 = tiny_spec("stage2_levels", _WITHOUT_CANAL, (2.0, 1.0, 1.0))
+    spec2 = tiny_spec("stage2_levels", _WITHOUT_CANAL, (_SPACING_MM[0], 1.0, 1.0))  # finer than the scan where structures are thin
     column = [(scale["body"] - 0.5 * step, 60.0), (scale["body"] + 0.1 * step, -60.0)]
     save_checkpoint(_network(spec1, {} if blind else {1: (column, -18.0)}), spec1, folder)
     tents = {i: (_tent(scale[name], 0.42 * step), -10.0) for i, name in enumerate(_WITHOUT_CANAL) if i}

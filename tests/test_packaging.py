@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,17 @@ def test_the_wheel_holds_the_weights_of_both_stages(wheel: zipfile.ZipFile) -> N
     assert "cascade/weights/README.md" in wheel.namelist()
 
 
+def test_the_wheel_holds_the_viewer_unchanged_with_its_licences(wheel: zipfile.ZipFile) -> None:
+    viewer = wheel.read("cascade/review/static/niivue.umd.js")
+    licences = wheel.read("cascade/review/static/niivue.LICENSES.txt").decode("utf-8")
+    assert "@niivue/niivue 0.69.0" in licences
+    assert hashlib.sha256(viewer).hexdigest() in licences
+    bundled = ("BSD 2-Clause", "fflate", "gl-matrix", "nifti-reader-js", "zarrita", "numcodecs", "c-blosc", "ZSTD", "LZ4")
+    assert [name for name in bundled if name not in licences] == []
+    page = {f"cascade/review/static/{name}" for name in ("index.html", "page.css", "page.js", "viewer.js")}
+    assert page <= set(wheel.namelist())
+
+
 def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert tops == {"cascade", f"cascade_spine-{cascade.__version__}.dist-info"}
@@ -71,6 +83,7 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_installs_the_commands(wheel: zipfile.ZipFile) -> None:
     entry_points = wheel.read(f"cascade_spine-{cascade.__version__}.dist-info/entry_points.txt").decode()
     assert "cascade-segment = cascade.cli.segment:main" in entry_points
+    assert "cascade-review = cascade.cli.review:main" in entry_points
     assert "cascade-train = cascade.cli.train:main" in entry_points
     assert "cascade-export = cascade.cli.export:main" in entry_points
 

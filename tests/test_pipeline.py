@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 import cascade
 from cascade.errors import InputError, NoSpineError, NumberingError, SchemeError
@@ -21,6 +22,7 @@ from cascade.postproc.naming import Numbering
 from cascade.segmentation import Segmentation
 from cascade.stage2_levels.target import CLASSES
 from cascade.volume import Grid, LabelMap, Volume, resample_array
+from tests.io.test_memory import KINDS
 from tests.synthetic import coded_scan, save_oracles
 
 Coded = tuple[Volume, LabelMap]
@@ -336,3 +338,57 @@ def test_the_public_names_are_there() -> None:
     assert set(cascade.__all__) <= set(dir(cascade))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = cascade.nonsense  # type: ignore[attr-defined]
+
+
+class TestInMemory:
+    """What people hold in Python, taken as the file would be."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_each_kind_of_image_gets_the_labels_of_the_file(
+        self, kind: str, segmenter: Segmenter, coded: Coded, result: Segmentation
+    ) -> None:
+        taken = segmenter.segment(KINDS[kind](coded[0]), scheme="verse")
+        assert np.array_equal(taken.labels.data, result.labels.data)
+        assert taken.labels.grid.matches(coded[0].grid)
+
+    def test_an_array_with_its_affine_gets_the_same_labels(self, segmenter: Segmenter, coded: Coded, result: Segmentation) -> None:
+        taken = segmenter.segment(coded[0].data, affine=coded[0].grid.vox2world, scheme="verse")
+        assert np.array_equal(taken.labels.data, result.labels.data)
+
+
+class TestNotebooks:
+    """What a result says of itself."""
+
+    def test_it_prints_in_two_lines(self, result: Segmentation) -> None:
+        first, second = repr(result).splitlines()
+        assert first.startswith("Segmentation of 13 x 113 x 163 voxels, scheme verse: T")
+        assert second.startswith("warnings: ")
+        assert len(repr(result)) < 400
+
+    def test_a_notebook_shows_picture_and_levels(self, result: Segmentation) -> None:
+        shown = result._repr_html_()
+        assert 'src="data:image/png;base64,' in shown
+        assert all(f"<td>{level.name}</td>" in shown for level in result.levels)
+
+    def test_the_plot_is_the_saved_picture(self, result: Segmentation, tmp_path: Path) -> None:
+        result.save_picture(tmp_path / "qc.png")
+        with Image.open(tmp_path / "qc.png") as saved:
+            assert np.array_equal(np.asarray(saved), np.asarray(result.plot()))
+
+    def test_a_table_of_pandas_holds_the_measurements(self, result: Segmentation) -> None:
+        table = result.to_dataframe()
+        assert list(table["structure"]) == [row.structure for row in result.measurements]
+        expected = [np.nan if row.volume_ml is None else row.volume_ml for row in result.measurements]
+        assert table["volume_ml"].tolist() == pytest.approx(expected, nan_ok=True)
+
+    def test_a_report_is_written(self, result: Segmentation, tmp_path: Path) -> None:
+        result.save_report(tmp_path / "qc.html", "my scan")
+        assert "my scan" in (tmp_path / "qc.html").read_text(encoding="utf-8")
+
+    def test_labels_are_asked_for_by_name_or_number(self, result: Segmentation) -> None:
+        assert np.array_equal(result.labels[22], result.labels["L3"])
+        with pytest.raises(SchemeError, match="no structure with id 3"):
+            result.labels[3]
+
+    def test_the_package_lists_its_public_names_only(self) -> None:
+        assert dir(cascade) == sorted(cascade.__all__)

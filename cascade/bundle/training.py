@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 def stage_of(spec: StageSpec) -> TrainableStage:
     """Tell what a network learns."""
-    return STAGES[spec.stage.split("_")[0]]
+    return next(stage for stage in STAGES.values() if stage.name == spec.stage)
 
 
 def training_recipe(spec: StageSpec, recipe_file: str | Path | None = None, learning_rate: float | None = None) -> Recipe:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from cascade.cli import console
 from cascade.cli.options import SegmentOptions
 from cascade.cohorts.cluster import dask_workers
+from cascade.cohorts.find import ALL_TABLES
 from cascade.cohorts.job import Job
 from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
@@ -31,7 +32,7 @@ def threads_of_a_worker(options: SegmentOptions) -> int | None:
 
 def do_jobs(jobs: list[Job], task: Task, options: SegmentOptions) -> int:
     """Do the jobs, print a line about each, and return the exit status."""
-    failed, earlier, index = False, 0, _index(options, jobs)
+    failed, earlier, index, tables = False, 0, _index(options, jobs), dict[str, Path]()
     manifest = options.request.manifest
     # A cohort finishes the scans in work when it is to stop; a single file stops at once.
     with _workers(options, len(jobs)) as workers, console.Stop(patient=manifest is not None) as stop, _bar(jobs) as bar:
@@ -41,10 +42,15 @@ def do_jobs(jobs: list[Job], task: Task, options: SegmentOptions) -> int:
             bar.update()
             failed |= outcome.state != "done" or _offends(outcome, options.strict)
             earlier += outcome.earlier
+            folder = options.request.beside.get("table")
+            if outcome.state == "done" and folder and job.table and job.table != folder:
+                tables[job.table.relative_to(folder).with_suffix("").as_posix()] = job.table
             if index and job.report:
                 failed |= not _enter(index, job, job.report, outcome)
     if index:
         index.save()
+    if tables:
+        _combine(tables, options.request.beside["table"] / ALL_TABLES)
     if earlier:
         console.say(f"cascade: {earlier} of {len(jobs)} scans were settled before")
     if stop.signal:
@@ -93,6 +99,14 @@ def _index(options: SegmentOptions, jobs: list[Job]) -> ReportIndex | None:
     from cascade.report import ReportIndex
 
     return ReportIndex(folder)
+
+
+def _combine(tables: dict[str, Path], path: Path) -> None:
+    """Write one table with the rows of all scans, by their names; not over a scan's own."""
+    from cascade.measure import combine_tables
+
+    if path not in tables.values():
+        combine_tables({name: tables[name] for name in sorted(tables) if tables[name].is_file()}, path)
 
 
 def _enter(index: ReportIndex, job: Job, report: Path, outcome: Outcome) -> bool:

@@ -28,6 +28,7 @@ examples:
   cascade-segment scans/ -o out/ --picture pictures/   a folder; one bad scan does not stop the rest
   cascade-segment scans/ -o out/ --jobs 4 --resume     a cohort, in four processes; goes on where an earlier run ended
   cascade-segment study/ -o levels.dcm --series 5      a DICOM series in, a DICOM SEG out
+  cascade-segment study/ -o levels.dcm --sr measurements.dcm   with every measurement in a DICOM SR
   cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
   cascade-segment t2.nii.gz -o l.nii.gz --scheme verse every structure found, in another numbering
   cascade-segment cut.nii.gz -o l.nii.gz --lowest L3   the sacrum is not in view, but you know the lowest body
@@ -105,8 +106,17 @@ def _check(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         parser.error("expected scans and -o OUT, or --demo DIR; see --help for examples")
     if given.resume and given.output and is_file_name(given.output):
         parser.error("argument --resume: expected a folder as -o, which has a manifest")
+    if given.sr and (given.sr == given.output or not _writes_seg(given)):
+        parser.error("argument --sr: expected -o SEG.dcm (with a folder --format dcm), which the SR refers to, and another name")
     if given.scheduler and given.jobs > 1:
         parser.error("argument --jobs: not with --scheduler; the cluster has its own workers")
+
+
+def _writes_seg(given: argparse.Namespace) -> bool:
+    """Tell whether the labels are written as DICOM SEG."""
+    if given.output and is_file_name(given.output):
+        return bool(given.output.name.lower().endswith(".dcm"))
+    return bool(given.format == "dcm")
 
 
 def _request(given: argparse.Namespace) -> Request:
@@ -176,6 +186,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="one HTML page with pictures and measurements (folder for several scans)"
     )
+    parser.add_argument("--sr", type=Path, metavar="FILE",
+                        help="measurements as a DICOM SR that refers to the DICOM SEG of -o (folder for several scans)")  # fmt: skip
     parser.add_argument("--lowest", metavar="LEVEL", help="you know the lowest vertebra in the scan, e.g. L3")
     parser.add_argument("--highest", metavar="LEVEL", help="you know the highest vertebra in the scan, e.g. T11")
     parser.add_argument("--count", type=int, choices=(4, 5, 6), help="you know the number of lumbar vertebrae")

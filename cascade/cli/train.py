@@ -16,6 +16,7 @@ from cascade.cli import console
 from cascade.labels import SCHEMES
 from cascade.notices import Notice
 
+_STAGES = ("stage1", "stage2")
 _EXAMPLES = """\
 examples:
   cascade-train stage1 --data cases/ --out runs/spine                     both stages from one folder of cases
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("stage", choices=("stage1", "stage2"), help="stage1: one tag for the column; stage2: body, disc, sacrum, canal")
+    parser.add_argument("stage", choices=_STAGES, help="stage1: one tag for the column; stage2: body, disc, sacrum, canal")
     job = parser.add_mutually_exclusive_group(required=True)
     job.add_argument("--data", type=Path, nargs="+", metavar="DIR", help="cases.tsv, its folder, or a folder of image and label pairs")
     job.add_argument("--mean", type=Path, nargs="+", metavar="DIR", help="no training: the mean of the weights in these folders")
@@ -87,11 +88,10 @@ def _class_factor(text: str) -> tuple[str, float]:
 
 
 def _write_mean(options: argparse.Namespace) -> int:
-    from cascade.networks.spec import STAGE_NAMES
+    from cascade.stages import STAGES
     from cascade.training.mean import write_mean
 
-    (stage,) = (name for name in STAGE_NAMES if name.startswith(options.stage))
-    spec = write_mean(stage, options.mean, options.out, dict(options.odds))
+    spec = write_mean(STAGES[options.stage].name, options.mean, options.out, dict(options.odds))
     print(f"{options.out / spec.stage}.safetensors\tmean of {len(options.mean)}")
     return console.DONE
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: What can be written beside the labels, and the suffix of its files where there are several.
-BESIDE: Mapping[str, str] = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html"}
+BESIDE: Mapping[str, str] = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html", "sr": ".dcm"}
+#: In a folder of tables, the one of all scans.
+ALL_TABLES = "levels.tsv"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class Job:
     image : Path
         File, or folder of a DICOM series.
     output : Path
-    json, picture, table, report : Path or None
+    json, picture, table, report, sr : Path or None
     series : str or None
         SeriesInstanceUID or series number.
     series_number : int or None
@@ -32,6 +32,7 @@ class Job:
     picture: Path | None = None
     table: Path | None = None
     report: Path | None = None
+    sr: Path | None = None
     series: str | None = None
     series_number: int | None = None
     dataset: Path | None = None
@@ -45,7 +46,7 @@ class Job:
     @property
     def beside(self) -> tuple[Path, ...]:
         """What is written beside the labels."""
-        return tuple(path for path in (self.json, self.picture, self.table, self.report) if path is not None)
+        return tuple(path for path in (self.json, self.picture, self.table, self.report, self.sr) if path is not None)
 
     @property
     def title(self) -> str:

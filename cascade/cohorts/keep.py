@@ -35,6 +35,8 @@ class Keep:
                 result.save_picture(job.picture)
             if job.table:
                 result.save_table(job.table)
+            if job.sr:
+                result.save_sr(job.sr, job.output)
             if job.report:
                 from cascade.report import save_report
 

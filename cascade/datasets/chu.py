@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cascade.centreline import SpineLine, row_centres
 from cascade.datasets.axes import centres_mm
 from cascade.datasets.base import DataSet, Options, RawCase, unused
 from cascade.datasets.masks import DRAFT_SCHEME, read_mask
@@ -17,7 +18,7 @@ from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import folders_with_scans, list_scans
 from cascade.errors import InputError, RefusedError
 from cascade.labels import BODIES
-from cascade.postproc.instances import InstanceMap, SpineLine, find_instances
+from cascade.postproc.instances import InstanceMap, find_instances
 from cascade.volume import LabelMap, Volume, label_dtype
 
 _NAME = re.compile(r"img[_-]?(\d+)(?P<labels>[_-]labels?)?", re.IGNORECASE)
@@ -106,17 +107,8 @@ def _instances(inside: NDArray[np.bool_], oriented: LabelMap) -> InstanceMap:
     body = inside.astype(np.float32)
     stack = np.stack([1 - body, body, np.zeros_like(body)])
     rows = oriented.grid.shape[2]
-    return find_instances(stack, ("background", "body", "disc"), oriented.grid, _line(inside, oriented), (0.0, rows - 1.0))
-
-
-def _line(inside: NDArray[np.bool_], oriented: LabelMap) -> SpineLine:
-    """The mask's centre in each row, smoothed, from head to foot."""
-    rows = np.flatnonzero(inside.any(axis=(0, 1)))
-    centres = np.array([[*np.argwhere(inside[:, :, z]).mean(axis=0), z] for z in rows])
-    points = oriented.grid.to_world(centres)
-    smooth = ndimage.gaussian_filter1d(points, _LINE_SMOOTHING_MM / oriented.grid.spacing_mm[2], axis=0, mode="nearest")
-    smooth[:, 2] = points[:, 2]
-    return SpineLine(smooth[::-1])
+    line = SpineLine(row_centres(inside, oriented.grid, _LINE_SMOOTHING_MM))
+    return find_instances(stack, ("background", "body", "disc"), oriented.grid, line, (0.0, rows - 1.0))
 
 
 def _with_pieces(inside: NDArray[np.bool_], values: NDArray[np.int32], oriented: LabelMap, log: Log) -> NDArray[np.int32]:

@@ -56,6 +56,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "not-finite": Code("warning", "NaN or infinite voxels; they got the image's lowest value"),
         "forms-disagree": Code("warning", "the header's sform and qform disagree; the sform is used"),
         "no-orientation": Code("warning", "the header gives no orientation; the axes are taken as the format's reader usually does"),
+        "no-spacing": Code("warning", "a MetaImage or NRRD header gives no distance between voxels; 1 mm is taken"),
         "header-mended": Code("warning", "something in a NIfTI header cannot be as it stands; the text says what is taken instead"),
         "spacing-disagrees": Code("warning", "pixdim of a NIfTI header contradicts the form that is used"),
         "slices-missing": Code("warning", "slices are missing inside a DICOM series; they are interpolated from their neighbours"),

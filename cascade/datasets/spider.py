@@ -6,11 +6,6 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from cascade.datasets.base import DataSet, Options, RawCase, unused
 from cascade.datasets.masks import name_tags, read_tags
@@ -18,13 +13,12 @@ from cascade.datasets.names import matches_sequence, parse_name
 from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import ScanFile, folders_with_scans, list_scans
 from cascade.errors import InputError, RefusedError
-from cascade.labels import CANAL, PARTLY, SPIDER, is_disc
+from cascade.labels import PARTLY, SPIDER
+from cascade.measure.whole import cut_bodies
 from cascade.volume import LabelMap, Volume
 
 _NAME = re.compile(r"(?P<patient>\d+)_(?P<sequence>t\w+)", re.IGNORECASE)
 _HIGHEST = 25
-#: Rows of the canal are smoothed by this much before vertebrae are cut along it.
-_BORDER_SMOOTHING_MM = 4.0
 
 
 class Spider(DataSet):
@@ -69,7 +63,13 @@ class Spider(DataSet):
         if not options.bodies:
             log.add("whole-vertebrae", "bodies, arches and processes share their level's label")
             return labels
-        return cut_bodies(labels, log)
+        cut = cut_bodies(labels)
+        if cut is None:
+            log.add("whole-vertebrae", "expected a labelled canal to cut along; there is none; vertebrae stay whole")
+            return labels
+        bodies, vertebrae_ml, bodies_ml = cut
+        log.add("bodies-cut", f"{vertebrae_ml:.1f} ml of vertebrae, {bodies_ml:.1f} ml of bodies")
+        return bodies
 
 
 def tags() -> dict[int, str | None]:
@@ -82,53 +82,6 @@ def tags() -> dict[int, str | None]:
     partly = {number + PARTLY: name for number, name in known.items() if number <= _HIGHEST}
     beyond: dict[int, str | None] = {base + n: None for base in (0, PARTLY, 200) for n in range(1, _HIGHEST + 1)}
     return beyond | known | partly
-
-
-def cut_bodies(labels: LabelMap, log: Log) -> LabelMap:
-    """Leave of every vertebra what lies in front of the canal's front wall, row by row, and the piece of it that is largest.
-
-    Rows without canal take the border of the nearest row that has one.
-    """
-    if CANAL not in labels.structures:
-        log.add("whole-vertebrae", "expected a labelled canal to cut along; there is none; vertebrae stay whole")
-        return labels
-    oriented = labels.reoriented("RAS")
-    border = _front_wall(oriented)
-    in_front = np.arange(oriented.grid.shape[1])[None, :, None] > border[None, None, :]
-    data = oriented.data.copy()
-    before = after = 0
-    for name in (n for n in labels.structures if not is_disc(n) and n != CANAL):
-        whole = oriented[name]
-        body = _largest(whole & in_front)
-        data[whole & ~body] = 0
-        before, after = before + int(whole.sum()), after + int(body.sum())
-    ml = labels.grid.voxel_mm3 / 1000
-    log.add("bodies-cut", f"{before * ml:.1f} ml of vertebrae, {after * ml:.1f} ml of bodies")
-    return LabelMap(data, oriented.grid, labels.scheme).reoriented(labels.grid.axcodes)
-
-
-def _front_wall(labels: LabelMap) -> NDArray[np.floating[Any]]:
-    """Index of the canal's foremost voxel in each row at the canal's middle, smoothed."""
-    canal = labels[CANAL]
-    rows = np.flatnonzero(canal.any(axis=(0, 1)))
-    wall = []
-    for z in rows:
-        across = canal[:, :, z]
-        middle = round(float(np.average(np.arange(len(across)), weights=across.sum(axis=1))))
-        column = across[middle] if across[middle].any() else across.any(axis=0)
-        wall.append(float(np.flatnonzero(column)[-1]))
-    every = np.interp(np.arange(labels.grid.shape[2]), rows, wall)
-    smooth: NDArray[np.floating[Any]] = ndimage.gaussian_filter1d(every, _BORDER_SMOOTHING_MM / labels.grid.spacing_mm[2], mode="nearest")
-    return smooth
-
-
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    pieces, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return np.asarray(pieces == sizes.argmax())
 
 
 def _scans(source: Path, kind: str) -> dict[str, ScanFile]:

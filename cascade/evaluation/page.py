@@ -20,7 +20,7 @@ from cascade.evaluation.figures import CONFIDENCE, HEADINGS, RESAMPLES, Figure, 
 from cascade.evaluation.results import CaseResult
 from cascade.evaluation.summary import Evaluation, worst_first
 from cascade.io.files import replacing
-from cascade.labels import CANAL
+from cascade.labels import is_level
 from cascade.report.picture import draw
 from cascade.volume import FloatArray, LabelMap, Volume
 
@@ -120,7 +120,7 @@ def _picture(result: CaseResult) -> str:
 
 def _centres_mm(labels: LabelMap) -> FloatArray:
     """Centres of the labelled levels: where the picture cuts the scan."""
-    values = [value for value, name in zip(labels.values, labels.structures, strict=True) if name != CANAL]
+    values = [value for value, name in zip(labels.values, labels.structures, strict=True) if is_level(name)]
     return labels.grid.to_world(ndimage.center_of_mass(labels.data > 0, labels.data, values))
 
 

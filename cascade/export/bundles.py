@@ -18,7 +18,7 @@ from cascade.export.networks import write_torchscript
 from cascade.export.plans import CASCADE, LEVELS, PLANS, SPINE, BundlePlan
 from cascade.io.files import replacing
 from cascade.networks.checkpoint import Checkpoint, load_checkpoint, packaged_weights
-from cascade.networks.spec import STAGE_NAMES, StageSpec
+from cascade.networks.spec import CASCADE_STAGES, StageSpec
 
 _MORE = {
     SPINE.name: "",
@@ -55,7 +55,7 @@ def export_bundles(out: Path, weights: Path | None = None) -> Iterator[Path]:
     OutputError
         `out` cannot be written.
     """
-    checkpoints = {stage: load_checkpoint(stage, weights) for stage in STAGE_NAMES}
+    checkpoints = {stage: load_checkpoint(stage, weights) for stage in CASCADE_STAGES}
     card = (weights or packaged_weights()) / "README.md"
     for plan in PLANS:
         write_bundle(plan, checkpoints, out / plan.name, card)

@@ -16,7 +16,7 @@ from cascade.io.extras import extra
 from cascade.io.files import replacing
 from cascade.networks.checkpoint import Checkpoint, load_checkpoint
 from cascade.networks.patches import patch_shape_for
-from cascade.networks.spec import STAGE_NAMES, StageSpec
+from cascade.networks.spec import CASCADE_STAGES, StageSpec
 from cascade.volume import Shape
 
 #: Largest difference of a logit from torch's.
@@ -50,7 +50,7 @@ def export_networks(
         What was written.
     spec : StageSpec
     """
-    for stage in STAGE_NAMES:
+    for stage in CASCADE_STAGES:
         checkpoint = load_checkpoint(stage, weights)
         path = out / f"{stage}{suffix}"
         write(checkpoint, path)

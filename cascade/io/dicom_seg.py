@@ -23,7 +23,7 @@ from cascade.io.dicom_headers import referable
 from cascade.io.dicom_series import DAMAGED, attribute, quiet
 from cascade.io.files import replacing
 from cascade.io.formats import NOT_DICOM, SEG_TYPES, SegType, Source
-from cascade.labels import CANAL, rank
+from cascade.labels import is_level, rank
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import Grid, LabelMap
 
@@ -86,7 +86,7 @@ def write_dicom_seg(labels: LabelMap, path: Path, source: Source | None, seg_typ
                 content_description="Vertebral bodies and intervertebral discs",
                 series_description="cascade: spine levels",
             )
-            _without_clock(seg, datasets[0])
+            without_clock(seg, datasets[0])
             with replacing(path, ".dcm") as temporary:
                 seg.save_as(temporary)
     except (AttributeError, ValueError, TypeError) as error:
@@ -134,7 +134,7 @@ def read_dicom_seg(path: Path) -> tuple[NDArray[np.uint16], Grid, dict[int, str]
 
 
 def _from_head_to_foot(structure: str) -> float:
-    return np.inf if structure == CANAL else rank(structure)
+    return rank(structure) if is_level(structure) else np.inf
 
 
 def _frames(labels: LabelMap, names: list[str], source: DicomSource, path: Path) -> NDArray[np.uint8]:
@@ -176,7 +176,7 @@ def _pixel_measures(source: DicomSource) -> PixelMeasuresSequence:
     return PixelMeasuresSequence(pixel_spacing=(rows, columns), slice_thickness=float(thickness), spacing_between_slices=step)
 
 
-def _without_clock(seg: Any, source: Dataset) -> None:
+def without_clock(seg: Any, source: Dataset) -> None:
     """Replace time and chance by what the source and the content say, so that equal runs give equal bytes."""
     for kind in ("Date", "Time"):
         value = next((attribute(source, f"{of}{kind}") for of in ("Content", "Series", "Study") if attribute(source, f"{of}{kind}")), None)
@@ -187,6 +187,8 @@ def _without_clock(seg: Any, source: Dataset) -> None:
     for equipment in seg.get("ContributingEquipmentSequence", ()):
         if "ContributionDateTime" in equipment:
             del equipment.ContributionDateTime
+    if "DimensionOrganizationSequence" not in seg:
+        return
     organisation = generate_uid(entropy_srcs=[seg.SOPInstanceUID, "dimensions"])
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
         item.DimensionOrganizationUID = organisation

@@ -78,6 +78,12 @@ def together() -> Iterator[None]:
             temporary.unlink(missing_ok=True)
 
 
+def place_of(path: Path) -> Path:
+    """Where a file lies now that was written with `replacing`: inside `together` it still has its temporary name."""
+    waiting = _waiting.get() or {}
+    return next((temporary for temporary, final in waiting.items() if final == path), path)
+
+
 def remove_leftovers(outputs: Iterable[Path]) -> None:
     """Delete what a killed process left of writing `outputs`; nobody may be writing them now."""
     starts: dict[Path, set[str]] = {}

@@ -174,14 +174,16 @@ def _unit(header: Nifti1Header, affine: FloatArray, shape: Shape) -> tuple[float
         header["xyzt_units"] = int(header["xyzt_units"]) - code + 2
         return 1.0, [_mended(f"xyzt_units names no unit of length ({code}); mm are taken")]
     length = float((np.linalg.norm(affine[:3, :3], axis=0) * shape).max())
-    if _of_a_scanner(length * _UNIT_MM[code]) or not _of_a_scanner(length):
-        return _UNIT_MM[code], []
+    if (unit_mm := believed_unit_mm(_UNIT_MM[code], length)) == _UNIT_MM[code]:
+        return unit_mm, []
     header["xyzt_units"] = int(header["xyzt_units"]) - code + 2
     return 1.0, [_mended(f"xyzt_units says {_UNIT_NAMES[code]}, which would be {length * _UNIT_MM[code]:.4g} mm in all; mm are taken")]
 
 
-def _of_a_scanner(length_mm: float) -> bool:
-    return MIN_EXTENT_MM <= length_mm <= MAX_EXTENT_MM
+def believed_unit_mm(stated_mm: float, length: float) -> float:
+    """Millimetres of the unit that a header states, unless only millimetres make `length` that of a scan."""
+    stated, plain = (MIN_EXTENT_MM <= length * unit <= MAX_EXTENT_MM for unit in (stated_mm, 1.0))
+    return 1.0 if plain and not stated else stated_mm
 
 
 def _spacing_notices(header: Nifti1Header, chosen: _Form, grid: Grid, unit_mm: float) -> list[Notice]:

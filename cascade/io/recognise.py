@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 
 _SNIFFED_BYTES = 4096
+#: A line of a MetaImage header; the entry that ends it, ElementDataFile, may stand far behind a hundred DICOM tags.
+_METAIMAGE = re.compile(rb"^\s*NDims\s*[=:]", re.MULTILINE)
 #: Where NIfTI-1 and NIfTI-2 have their magic, and what it is.
 _NIFTI_MAGIC = ((slice(344, 348), (b"n+1\0", b"ni1\0")), (slice(4, 8), (b"n+2\0", b"ni2\0")))
 
@@ -50,7 +53,7 @@ def is_zip(head: bytes) -> bool:
 
 def is_metaimage(head: bytes) -> bool:
     """MetaImage, whose keys may come in any order."""
-    return b"NDims" in head and b"ElementDataFile" in head
+    return bool(_METAIMAGE.search(head)) and (b"ElementDataFile" in head or b"ObjectType" in head)
 
 
 def is_dicom(head: bytes) -> bool:

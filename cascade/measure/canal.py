@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cascade.centreline import lengths_along
 from cascade.labels import CANAL
 from cascade.measure.endplates import Shape, aligned
 from cascade.measure.lattice import Mask, crossings
-from cascade.measure.structures import Structure, grown
+from cascade.measure.structures import Structure
 from cascade.measure.table import Measurement
-from cascade.volume import FloatArray, Grid, LabelMap
+from cascade.volume import FloatArray, Grid, LabelMap, boxes_of, grown_box
 
 #: Slabs for the axis are at least this thick; the axis is smoothed over this length (standard deviation).
 _SLAB_MM, _SMOOTH_MM = 2.0, 5.0
@@ -51,11 +52,14 @@ class Canal:
     ap_mm : (n,) array
     area_mm2 : (n,) array
         NaN where the left or right border of the field of view cuts the canal.
+    walls_mm : (n, 2, 3) array
+        Where the rear and the front wall are met in the middle, RAS+.
     """
 
     places_mm: FloatArray
     ap_mm: FloatArray
     area_mm2: FloatArray
+    walls_mm: FloatArray
 
     def nearest(self, centre_mm: FloatArray, up: FloatArray) -> int | None:
         """Index of the cut in the plane through `centre_mm` across `up`; None if the canal does not reach it."""
@@ -87,7 +91,7 @@ def cut_canal(labels: LabelMap, axes: FloatArray) -> Canal | None:
     if CANAL not in labels.structures:
         return None
     value = labels.scheme[CANAL]
-    box = grown(ndimage.find_objects(labels.data)[value - 1], labels.grid.shape)
+    box = grown_box(boxes_of(labels.data)[value], 1, labels.grid.shape)
     mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
     line_mm = _axis(grid.to_world(np.argwhere(mask)), axes, grid)
     if line_mm is None:
@@ -97,8 +101,11 @@ def cut_canal(labels: LabelMap, axes: FloatArray) -> Canal | None:
     padded = mask.astype(np.float32)
     cuts = [_cut(padded, grid, place, aligned(axes, -tangent), open_sides) for place, tangent in zip(line_mm, tangents, strict=True)]
     inner = slice(round(_END_MM / _STEP_MM), -round(_END_MM / _STEP_MM))
-    ap_mm, area_mm2 = np.array(cuts)[inner].T
-    return Canal(line_mm[inner], ap_mm, area_mm2)
+    ap_mm, area_mm2, right_mm, front_mm = np.array(cuts)[inner].T
+    frames = np.stack([aligned(axes, -tangent) for tangent in tangents[inner]])
+    middle_mm = line_mm[inner] + right_mm[:, None] * frames[:, 0] + front_mm[:, None] * frames[:, 1]
+    reach_mm = ap_mm[:, None] / 2 * frames[:, 1]
+    return Canal(line_mm[inner], ap_mm, area_mm2, np.stack([middle_mm - reach_mm, middle_mm + reach_mm], axis=1))
 
 
 def with_canal(
@@ -160,7 +167,7 @@ def _axis(points_mm: FloatArray, axes: FloatArray, grid: Grid) -> FloatArray | N
 
 def _resampled(line_mm: FloatArray) -> FloatArray:
     """The same line with a point each millimetre of its length."""
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line_mm, axis=0), axis=1))])
+    length = lengths_along(line_mm)
     places = np.arange(0, length[-1], _STEP_MM)
     return np.stack([np.interp(places, length, line_mm[:, axis]) for axis in range(3)], axis=1)
 
@@ -173,8 +180,11 @@ def _open_sides(box: tuple[slice, slice, slice], whole: Grid) -> tuple[int, bool
 
 def _cut(
     mask: NDArray[np.float32], grid: Grid, place_mm: FloatArray, axes: FloatArray, sides: tuple[int, bool, bool]
-) -> tuple[float, float]:
-    """AP and area of one cut; NaN where there is none, area NaN where a side of the field of view cuts it."""
+) -> tuple[float, float, float, float]:
+    """AP and area of one cut, and how far its middle lies to the right and to the front of the axis.
+
+    NaN where there is no cut; the area is NaN where a side of the field of view cuts it.
+    """
     right, front = (np.arange(-reach, reach + _PIXEL_MM / 2, _PIXEL_MM) for reach in (_SIDE_MM, _FRONT_MM))
     step = np.linalg.inv(grid.vox2world[:3, :3]) @ (axes[:2].T * _PIXEL_MM)
     start = grid.to_voxels(place_mm + right[0] * axes[0] + front[0] * axes[1])
@@ -182,15 +192,15 @@ def _cut(
     occupancy = ndimage.map_coordinates(mask, voxels.T, order=1, mode="grid-constant").reshape(len(right), len(front))
     piece = _piece(np.asarray(occupancy >= 0.5), right, front)
     if piece is None:
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan, np.nan
     middle = float(right[np.nonzero(piece)[0]].mean())
-    low, high = crossings(np.where(ndimage.binary_dilation(piece), occupancy, 0.0)[np.abs(right - middle) <= _BAND_MM], front)
+    band = np.abs(right - middle) <= _BAND_MM
+    low, high = crossings(np.where(ndimage.binary_dilation(piece), occupancy, 0.0)[band], front)
     axis, first, last = sides
     across = voxels[piece.ravel(), axis]
     cut = (first and across.min() <= 0) or (last and across.max() >= mask.shape[axis] - 1)
-    return _middle_chord(high - low, right[np.abs(right - middle) <= _BAND_MM] - middle), np.nan if cut else float(
-        piece.sum()
-    ) * _PIXEL_MM**2
+    ap_mm = _middle_chord(high - low, right[band] - middle)
+    return ap_mm, np.nan if cut else float(piece.sum()) * _PIXEL_MM**2, middle, float(np.nanmedian((low + high) / 2))
 
 
 def _middle_chord(chords_mm: FloatArray, off_mm: FloatArray) -> float:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from cascade.labels import CANAL, Kind, kind_of, rank
+from cascade.labels import Kind, is_level, kind_of, rank
 from cascade.measure.endplates import Shape, aligned, fit_shape
 from cascade.measure.lattice import Mask
 from cascade.measure.table import Cut
-from cascade.volume import FloatArray, Grid, LabelMap
+from cascade.volume import FloatArray, Grid, LabelMap, boxes_of, grown_box
 
 #: Of the sacrum, the upper end plate is looked for in this much of what lies nearest to the lowest body, and this far to either side.
 _SACRUM_TOP_MM, _SACRUM_SIDE_MM = 20.0, 16.0
@@ -36,24 +35,18 @@ class Structure:
 
 
 def find_structures(labels: LabelMap, cut: frozenset[str]) -> list[Structure]:
-    """Crop every structure but the canal, from head to foot; those in `cut` are known to be cut."""
-    boxes = ndimage.find_objects(labels.data)
+    """Crop every level, from head to foot; those in `cut` are known to be cut."""
+    boxes = boxes_of(labels.data)
     found = []
     for value, name in zip(labels.values, labels.structures, strict=True):
-        if name == CANAL:
+        if not is_level(name):
             continue
-        tight = boxes[value - 1]
-        box = grown(tight, labels.grid.shape)
+        tight = boxes[value]
+        box = grown_box(tight, 1, labels.grid.shape)
         mask, grid = np.asarray(labels.data[box] == value), labels.grid.cropped(box)
         border: Cut = "end" if name in cut else _border(tight, labels.grid)
         found.append(Structure(name, mask, grid, box, grid.to_world(np.argwhere(mask).mean(axis=0)), border))
     return sorted(found, key=lambda structure: rank(structure.name))
-
-
-def grown(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """A box with one voxel more on every side, as far as the field of view goes."""
-    x, y, z = (slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(box, shape, strict=True))
-    return x, y, z
 
 
 def _border(box: tuple[slice, ...], grid: Grid) -> Cut:

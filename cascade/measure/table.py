@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.labels import Kind
 
@@ -25,7 +26,7 @@ class Measurement:
     structure : str
         ``"L4"``, ``"L4-L5"``, ``"sacrum"``, ``"canal"``; for a lordosis or Cobb angle the two levels it is taken between
         (``"L1-S1"``), for the bone the levels it is the median of.
-    kind : {"body", "disc", "sacrum", "lordosis"}
+    kind : {"body", "disc", "sacrum", "canal", "bone", "cobb", "lordosis"}
     cut : {"no", "side", "end"}
         Cut by the upper, lower, front or rear border of the field of view (``"end"``, nothing is measured) or by its left or right one
         (``"side"``, neither volume nor width is).
@@ -40,7 +41,7 @@ class Measurement:
     slip_mm, slip_percent : float or None
         Of a body on the next one below; positive: to the front.
     slip_grade : int or None
-        Meyerding's, 1 to 5; 0: less than 3 mm.
+        Meyerding's, 1 to 5; 0: less than 3 mm forwards or 5 mm backwards.
     slope_deg, cobb_deg : float or None
         Of the sacrum; of the largest sideways bend, positive where it is open to the right.
     anterior_loss_percent, middle_loss_percent, posterior_loss_percent : float or None
@@ -111,6 +112,31 @@ def save_table(rows: Sequence[Measurement], path: Path) -> None:
     """Write `table`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(table(rows), encoding="utf-8")
+
+
+def numbers(row: Measurement) -> dict[str, float]:
+    """The numbers of a row by their column, rounded as in the table."""
+    values = {column: getattr(row, column) for column in COLUMNS}
+    return {column: float(_cell(column, value)) for column, value in values.items() if isinstance(value, int | float)}
+
+
+def combine_tables(tables: Mapping[str, Path], path: Path) -> None:
+    """Write the tables of several scans as one: their rows one after the other, led by the scan's name in a column ``scan``.
+
+    Raises
+    ------
+    InputError
+        A table has other columns than the first one: it is of another version.
+    """
+    heading, lines = "", []
+    for scan, table_path in tables.items():
+        first, *rows = table_path.read_text(encoding="utf-8").splitlines() or [""]
+        heading = heading or first
+        if first != heading:
+            raise InputError(f"{table_path}: expected the columns of the other tables; found others; measure the scan again")
+        lines += [f"{scan}\t{row}" for row in rows]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join([f"scan\t{heading}", *lines]) + "\n", encoding="utf-8")
 
 
 def _cell(column: str, value: str | float | None) -> str:

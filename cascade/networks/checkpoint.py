@@ -8,6 +8,7 @@ bounded.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 from dataclasses import dataclass
@@ -134,6 +135,8 @@ def verified_weights(path: Path, spec: StageSpec) -> bytes:
 def convert_checkpoint(spec_path: Path) -> StageSpec:
     """Give a checkpoint without an identity its own; one that has it stays as it is.
 
+    Naming parameters that an older spec left to the code are written into it, so that the identity covers them.
+
     Raises
     ------
     CheckpointError
@@ -143,6 +146,8 @@ def convert_checkpoint(spec_path: Path) -> StageSpec:
 
     spec = read_spec(spec_path, identified=False)
     verified_weights(spec_path.with_suffix(".safetensors"), spec)
+    if spec.naming and "checkpoint_sha256" not in schema.load(schema.read_text(spec_path)):
+        spec = dataclasses.replace(spec, naming=spec.naming_parameters.to_json())
     with replacing(spec_path) as temporary:
         temporary.write_text(spec.to_json(), encoding="utf-8")
     spec_path.with_suffix(".layers.json").unlink(missing_ok=True)
@@ -151,8 +156,6 @@ def convert_checkpoint(spec_path: Path) -> StageSpec:
 
 def save_checkpoint(network: torch.nn.Module, spec: StageSpec, folder: Path) -> StageSpec:
     """Write the weights as float16 safetensors, and beside them the spec, with the checkpoint's identity."""
-    import dataclasses
-
     import torch
     from safetensors.torch import save
 

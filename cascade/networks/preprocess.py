@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from cascade.networks.spec import Normalisation, StageSpec
 from cascade.notices import Notice
 from cascade.volume import Volume
 
-#: Percentiles and moments of larger scans are taken from about this many evenly spaced voxels.
+#: Percentiles and moments of larger scans are taken from at most about this many evenly spaced voxels.
 _SAMPLES = 500_000
 
 
@@ -26,16 +27,22 @@ class IntensityScale:
     deviation: float
 
     @classmethod
-    def of(cls, data: NDArray[np.float32], how: Normalisation) -> IntensityScale:
+    def of(cls, oriented: NDArray[np.float32], how: Normalisation) -> IntensityScale:
         """Measure percentiles, mean and standard deviation of the voxels above air.
+
+        Parameters
+        ----------
+        oriented : array of float32, (x, y, z)
+            The whole scan with the network's axes, so that voxels are chosen by where they are and not by how the scan was stored.
+        how : Normalisation
 
         Raises
         ------
         InputError
             The image is constant.
         """
-        flat = data.ravel()[:: max(1, data.size // _SAMPLES)]
-        tissue = flat[flat > data.min()]
+        chosen = _evenly_spaced(oriented)
+        tissue = chosen[chosen > oriented.min()]
         if tissue.size == 0:
             raise InputError("expected an image; every voxel has the same value")
         low, high = np.percentile(tissue, (how.low_percentile, how.high_percentile))
@@ -46,6 +53,17 @@ class IntensityScale:
     def apply(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         """Clip to the percentiles, subtract the mean and divide by the standard deviation."""
         return ((np.clip(data, self.low, self.high) - self.mean) / self.deviation).astype(np.float32)
+
+
+def _evenly_spaced(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """About `_SAMPLES` voxels, or all; the step shares no factor with any length, so that no row, column or slice is left out.
+
+    Of a scan of 59 x 302 x 302 voxels every tenth lies in an even column; there the deviation came out 3 % too high.
+    """
+    step = max(1, data.size // _SAMPLES)
+    while math.gcd(step, data.size) > 1:
+        step += 1
+    return data.ravel()[::step]
 
 
 def finite(scan: Volume) -> tuple[Volume, tuple[Notice, ...]]:
@@ -81,8 +99,8 @@ def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = 
     Volume
         Axes along ``spec.axcodes``, spacing ``spec.spacing_mm``, normalised intensities.
     """
-    scale = scale or IntensityScale.of(scan.data, spec.normalisation)
     oriented = scan.reoriented(spec.axcodes)
+    scale = scale or IntensityScale.of(oriented.data, spec.normalisation)
     working = oriented.resampled(oriented.grid.with_spacing(spec.spacing_mm))
     return Volume(scale.apply(working.data), working.grid)
 
@@ -101,8 +119,8 @@ def detailed_input(scan: Volume, spec: StageSpec) -> Volume:
     Volume
         As `network_input`, but with the voxels of the scan, or half as large as those of `spec` where the scan's are smaller.
     """
-    scale = IntensityScale.of(scan.data, spec.normalisation)
     oriented = scan.reoriented(spec.axcodes)
+    scale = IntensityScale.of(oriented.data, spec.normalisation)
     smooth = oriented.smoothed_for(oriented.grid.with_spacing(spec.spacing_mm))
     spacing_mm = [max(own, wanted / 2) for own, wanted in zip(smooth.grid.spacing_mm, spec.spacing_mm, strict=True)]
     detailed = smooth.resampled(smooth.grid.with_spacing(spacing_mm))

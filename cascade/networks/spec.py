@@ -18,7 +18,8 @@ from cascade.io import schema
 from cascade.networks.limits import are_axcodes, check_arguments
 from cascade.postproc.parameters import NamingParameters
 
-STAGE_NAMES = ("stage1_spine", "stage2_levels")
+#: The stages that segment a scan. A checkpoint may be of others, too: `cascade.stages.STAGES` has all that can be trained.
+CASCADE_STAGES = ("stage1_spine", "stage2_levels")
 FORMAT = 1
 #: How a checkpoint without `StageSpec.checkpoint_sha256` gets one.
 CONVERT = "python -m cascade.cli.convert DIR"
@@ -42,7 +43,7 @@ class StageSpec:
     Parameters
     ----------
     stage : str
-        ``"stage1_spine"`` or ``"stage2_levels"``.
+        Its name in `cascade.stages.STAGES`, which is that of the checkpoint's files.
     network : str
         Name of a class in `monai.networks.nets`.
     network_arguments : mapping
@@ -156,7 +157,7 @@ def check_spec(spec: StageSpec) -> None:
         One is out of its range; the message names it.
     """
     for name, good, expected in (
-        ("stage", spec.stage in STAGE_NAMES, f"one of {', '.join(STAGE_NAMES)}"),
+        ("stage", re.fullmatch(r"stage[0-9]+_[a-z0-9_]{1,40}", spec.stage), f"a name such as {CASCADE_STAGES[0]}"),
         ("network", spec.network in NETWORKS, f"one of {', '.join(NETWORKS)}"),
         ("classes", 2 <= len(set(spec.classes)) == len(spec.classes) <= 64, "2 to 64 different names"),
         ("spacing_mm", all(0.1 <= s <= 20 for s in spec.spacing_mm), "0.1 to 20 mm"),

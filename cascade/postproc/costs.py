@@ -122,10 +122,14 @@ def _is_between_discs(chain: Chain, index: int) -> bool:
 
 def _wholeness_of_disc_below(chain: Chain, index: int, costs: CostParameters) -> float:
     """From 0, none or one as small beside those above as the remnant of S1/S2, to 1, one like them, or none to compare with."""
+    return float(np.interp(disc_below_share(chain, index), (costs.remnant_disc, costs.whole_disc), (0.0, 1.0)))
+
+
+def disc_below_share(chain: Chain, index: int) -> float:
+    """Volume of the disc below the body of this link beside the median of those above; infinite if there is none above."""
     above = [link.disc.volume_mm3 for link in chain.links[:index] if link.disc is not None]
     disc = chain.links[index].disc
-    share = (disc.volume_mm3 if disc else 0.0) / float(np.median(above)) if above else np.inf
-    return float(np.interp(share, (costs.remnant_disc, costs.whole_disc), (0.0, 1.0)))
+    return (disc.volume_mm3 if disc else 0.0) / float(np.median(above)) if above else np.inf
 
 
 def _adjoins_sacrum(chain: Chain, index: int, costs: CostParameters) -> bool:

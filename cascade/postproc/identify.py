@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cascade.centreline import SpineLine
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.notices import Notice, rounded_down
 from cascade.postproc.chain import Chain, build_chain
 from cascade.postproc.costs import lumbar_count
-from cascade.postproc.instances import Edits, Instance, InstanceMap, SpineLine, find_instances
+from cascade.postproc.instances import Edits, Instance, InstanceMap, find_instances
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import CostParameters, MeasuringParameters, NamingParameters
 from cascade.postproc.shape import spine_shape

@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
+from cascade.centreline import SpineLine
 from cascade.labels import KINDS
 from cascade.postproc.parameters import InstanceParameters
-from cascade.volume import FloatArray, Grid
+from cascade.volume import Box, FloatArray, Grid, boxes_of
 
 Voxel = tuple[int, int, int]
 
@@ -85,10 +85,10 @@ class InstanceMap:
         value = int(self.values[voxel])
         return next((instance for instance in self.instances if instance.value == value), None)
 
-    def mask(self, value: int) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
+    def mask(self, value: int) -> tuple[Box, NDArray[np.bool_]]:
         """The box of an instance, and which voxels of it are its own."""
-        x, y, z = _boxes(self.values)[value]
-        return (x, y, z), self.values[x, y, z] == value
+        box = boxes_of(self.values)[value]
+        return box, self.values[box] == value
 
 
 class Edits(Protocol):
@@ -102,45 +102,6 @@ class Edits(Protocol):
 
     def kept(self, components: NDArray[np.int32], kind: str) -> frozenset[int]:
         """Components that are structures, however small."""
-
-
-class SpineLine:
-    """The centreline as a ruler: positions along it, distances from it.
-
-    Parameters
-    ----------
-    points_mm : (n, 3) array
-        From head to foot; both ends are extended straight by 150 mm.
-
-    Attributes
-    ----------
-    ends_mm : (2,) tuple of float
-        Positions of the first and last of the given points.
-    """
-
-    def __init__(self, points_mm: FloatArray) -> None:
-        points = np.asarray(points_mm, dtype=float)
-        if len(points) < 2:
-            points = np.vstack([points[0] + (0, 0, 1.0), points[0] - (0, 0, 1.0)])
-        reach = min(len(points) - 1, 10)
-        up, down = points[0] - points[reach], points[-1] - points[-1 - reach]
-        points = np.vstack([points[0] + _unit(up) * 150.0, points, points[-1] + _unit(down) * 150.0])
-        lengths = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-        self.position_mm = np.arange(0.0, lengths[-1], 1.0)
-        self.points_mm = np.stack([np.interp(self.position_mm, lengths, points[:, i]) for i in range(3)], axis=1)
-        self.ends_mm = (150.0, float(lengths[-1]) - 150.0)
-        self._tree = cKDTree(self.points_mm)
-
-    def locate(self, points_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Position along the line and distance from it, in mm, of (n, 3) points."""
-        distance, nearest = self._tree.query(points_mm)
-        return self.position_mm[nearest], distance
-
-    def direction_at(self, position_mm: float, span_mm: float = 30.0) -> FloatArray:
-        """Unit vector along the line, towards the feet, averaged over `span_mm`."""
-        low = np.interp(position_mm - span_mm / 2, self.position_mm, np.arange(len(self.position_mm)))
-        high = np.interp(position_mm + span_mm / 2, self.position_mm, np.arange(len(self.position_mm)))
-        return _unit(self.points_mm[round(float(high))] - self.points_mm[round(float(low))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,10 +167,6 @@ def find_instances(
     return InstanceMap(values, tuple(found), tuple(split))
 
 
-def _boxes(components: NDArray[np.int32]) -> dict[int, tuple[slice, ...]]:
-    return {i: box for i, box in enumerate(ndimage.find_objects(components), start=1) if box is not None}
-
-
 def _smallest(kind: str, parameters: InstanceParameters) -> tuple[float, float]:
     """The least volume of a structure of this kind, in mm³ and as a share of the median."""
     return {
@@ -219,10 +176,10 @@ def _smallest(kind: str, parameters: InstanceParameters) -> tuple[float, float]:
     }[kind]
 
 
-def _boxes_above(components: NDArray[np.int32], smallest_mm3: float, grid: Grid, kept: frozenset[int]) -> dict[int, tuple[slice, ...]]:
+def _boxes_above(components: NDArray[np.int32], smallest_mm3: float, grid: Grid, kept: frozenset[int]) -> dict[int, Box]:
     """Boxes of the components that are large enough or kept."""
     voxels = np.bincount(components.ravel())
-    return {value: box for value, box in _boxes(components).items() if voxels[value] * grid.voxel_mm3 >= smallest_mm3 or value in kept}
+    return {value: box for value, box in boxes_of(components).items() if voxels[value] * grid.voxel_mm3 >= smallest_mm3 or value in kept}
 
 
 def _mean_inside(
@@ -354,8 +311,3 @@ def _cuts(section: FloatArray, parts: int) -> list[int]:
     step = (len(section) - 1) / parts
     near = [rows[np.abs(rows - step * k) <= 0.3 * step] for k in range(1, parts)]
     return [int(window[np.argmin(section[window])]) for window in near]
-
-
-def _unit(vector: FloatArray) -> FloatArray:
-    length = float(np.linalg.norm(vector))
-    return vector / length if length > 0 else np.array([0.0, 0.0, -1.0])

@@ -79,6 +79,8 @@ class Naming:
         convention it takes nothing from `confidence`.
     possible_names : tuple of (str or None)
         The names in that variant.
+    possible_margin : float
+        Its cost above the best, in nats: below 0 if the shape fits it better, infinite if there is none.
     """
 
     names: tuple[str | None, ...]
@@ -89,6 +91,7 @@ class Naming:
     sequence: tuple[str | None, ...] = ()
     possible: str = ""
     possible_names: tuple[str | None, ...] = ()
+    possible_margin: float = float("inf")
 
 
 def name_chain(
@@ -198,6 +201,7 @@ def _choose(weighed: Sequence[_Weighed], chain: Chain, numbering: Numbering, cos
         tuple(best),
         possible[1] if possible else "",
         _only_found(possible[2], found) if possible else (),
+        float(possible[0] - cost) if possible else float("inf"),
     )
 
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from cascade.labels import CANAL, KINDS, LabelScheme
 from cascade.postproc.canal import canal_tube
 from cascade.postproc.instances import InstanceMap
-from cascade.volume import Grid, LabelMap, keep_largest_components, label_dtype, resample_array
+from cascade.volume import Box, Grid, LabelMap, box_between, box_of, grown_box, keep_largest_components, label_dtype, resample_array
 
 #: Voxels by which labels grow, so that the nearest voxel of an interpolated edge has one.
 _GROWTH = 2
@@ -52,7 +52,9 @@ def paint(
         Must hold every name.
     """
     labels: NDArray[np.unsignedinteger[Any]] = np.zeros(target.shape, dtype=label_dtype(scheme))
-    around = _box_around(np.isin(instances.values, list(names)))
+    named_box = box_of(np.isin(instances.values, list(names))) or box_between((0, 0, 0), instances.values.shape)
+    # Labels grow, and are interpolated from one voxel beyond.
+    around = grown_box(named_box, _GROWTH + 1, source.shape)
     values, near = instances.values[around], source.cropped(around)
     box = _covered(near, target)
     part = target.cropped(box)
@@ -104,14 +106,13 @@ def _box_around(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
-def _covered(source: Grid, target: Grid) -> tuple[slice, slice, slice]:
+def _covered(source: Grid, target: Grid) -> Box:
     """The part of `target` that `source` covers."""
     corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in source.shape])).reshape(3, -1).T
     voxels = target.to_voxels(source.to_world(corners))
     low = np.clip(np.floor(voxels.min(axis=0)).astype(int), 0, np.asarray(target.shape) - 1)
     high = np.clip(np.ceil(voxels.max(axis=0)).astype(int) + 1, low + 1, target.shape)
-    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    return x, y, z
+    return box_between(low, high)
 
 
 def _winner(probabilities: NDArray[np.float32], source: Grid, part: Grid) -> NDArray[np.uint8]:

@@ -1,9 +1,9 @@
 """Every number by which components become a chain and the chain gets its names: unit, meaning, and where it comes from.
 
 They travel in the StageSpec of stage 2, as they belong to what its network answers; one that a spec does not say has the
-value that stands here. Two kinds are fitted to data by a command: `shape_model` when stage 2 is trained (``cascade-train``,
-`cascade.training.shape`), and what is marked so below by ``python benchmarks/naming.py``. The others were set by hand; *by hand*
-means that no other value was measured.
+value that stands here. Few are fitted to data: `shape_model` when stage 2 is trained (`cascade.training.shape`); and it, with
+what is *counted* or *on the same* below, by ``python benchmarks/naming.py CASES``, which also shows what three limits rest on.
+The others were set by hand; *by hand* means that no other value was measured.
 
 Costs are negative log likelihoods in nats: 7 nats are odds of one to a thousand.
 """

@@ -21,10 +21,11 @@ from PIL import Image
 from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.labels import BODIES
-from cascade.measure import Measurement
+from cascade.measure import Measurement, find_marks
 from cascade.notices import percent
+from cascade.report.findings import findings
 from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw
-from cascade.report.views import View, curved_view, data_uri, slice_views
+from cascade.report.views import Stroke, View, curved_view, data_uri, slice_views
 from cascade.terminology import colour_of
 
 if TYPE_CHECKING:
@@ -73,15 +74,20 @@ def save_report(result: Result, path: Path, title: str) -> None:
     title : str
         The scan's file name; nothing else tells where it comes from.
     """
-    text = _template("page.html").substitute(
+    with replacing(path) as temporary:
+        temporary.write_text(page_of(result, title), encoding="utf-8")
+
+
+def page_of(result: Result, title: str) -> str:
+    """The page of one scan, as HTML that needs nothing else."""
+    return _template("page.html").substitute(
         title=html.escape(title),
         style=_asset("style.css"),
         script=_asset("page.js"),
         summary=_summary(result),
         warnings=_warnings(result),
-        curved="".join(
-            _figure(curved_view(result.scan, result.labels, result.spine.centreline_mm, plane), plane) for plane in ("sagittal", "coronal")
-        ),
+        curved=_curved(result),
+        findings=findings(result.measurements),
         slices=_json([_slice(view) for view in slice_views(result.scan, result.labels)]),
         colours=_json({name: _colour(name) for name in result.labels.structures}),
         bodies=_table(result, "body"),
@@ -89,8 +95,6 @@ def save_report(result: Result, path: Path, title: str) -> None:
         provenance=_provenance(result),
         card=_json(dataclasses.asdict(_card_of(result, title))),
     )
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,13 @@ def _said(notice: Notice) -> str:
     return f"{name}{text.removeprefix(notice.level)}" if notice.text.startswith(notice.level) else f"{name}: {text}"
 
 
+def _curved(result: Result) -> str:
+    """Both cuts along the column, slips and canal drawn over the sagittal one."""
+    line_mm, marks = result.spine.centreline_mm, find_marks(result.labels, result.measurements)
+    sagittal = curved_view(result.scan, result.labels, line_mm, "sagittal", marks)
+    return _figure(sagittal, "sagittal") + _figure(curved_view(result.scan, result.labels, line_mm, "coronal"), "coronal")
+
+
 def _figure(view: View, name: str) -> str:
     paths = "".join(
         f'<path data-s="{o.structure}" style="--c:{_colour(o.structure)}" d="{o.path}"><title>{o.text}</title></path>'
@@ -227,13 +238,21 @@ def _figure(view: View, name: str) -> str:
         for o in view.outlines
         if o.anchor != "none"
     )
+    strokes = "".join(_stroke(stroke) for stroke in view.strokes)
     return (
         f'<figure class="view" id="{name}" style="--ratio:{view.width / view.height:.4f}"><div class="stack">'
         f'<img src="{view.source}" width="{view.width}" height="{view.height}" alt="The scan, {view.title}">'
         f'<svg viewBox="0 0 {view.width} {view.height}" style="--h:{view.height}" role="img" '
-        f'aria-label="Outlines of {len(view.outlines)} structures">{paths}{names}{_sides(view)}{_scale(view)}</svg></div>'
+        f'aria-label="Outlines of {len(view.outlines)} structures">{paths}{names}{strokes}{_sides(view)}{_scale(view)}</svg></div>'
         f"<figcaption>{view.title.capitalize()}</figcaption></figure>"
     )
+
+
+def _stroke(stroke: Stroke) -> str:
+    x1, y1, x2, y2 = stroke.ends
+    line = f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+    text = f'<text x="{max(x1, x2) + 6:.1f}" y="{y1:.1f}">{stroke.text}</text>' if stroke.text else ""
+    return f'<g class="mark {stroke.kind}" data-s="{stroke.structure}">{line}{text}</g>'
 
 
 def _sides(view: View) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,3 +134,16 @@ def _write_names(picture: Image.Image, numbers: NDArray[np.unsignedinteger[Any]]
         if is_disc(name):
             at = (offset + float(columns.min()) - 24, float(rows[columns.argmin()]))
         pen.text(at, text, fill=(255, 255, 255), font=font, anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def as_html(picture: Image.Image, head: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str]) -> str:
+    """A picture, a table and notes as a piece of HTML, for notebooks."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    encoded = base64.b64encode(stream.getvalue()).decode("ascii")
+    lines = [
+        "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) for tag, cells in (("th", head), *(("td", row) for row in rows))
+    ]
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    said = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    return f'<div><img alt="the levels" src="data:image/png;base64,{encoded}"><table>{table}</table>{said}</div>'

@@ -14,7 +14,8 @@ from PIL import Image
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from cascade.labels import CANAL, is_disc
+from cascade.labels import is_disc, is_level
+from cascade.measure import Mark
 from cascade.report.picture import PIXEL_MM, curved_cut, display_name, to_grey, window
 from cascade.volume import FloatArray, Grid, LabelMap, Volume
 
@@ -60,6 +61,23 @@ class Outline:
 
 
 @dataclass(frozen=True)
+class Stroke:
+    """A measured length in a picture.
+
+    Parameters
+    ----------
+    kind, structure, text : str
+    ends : (4,) tuple of float
+        x and y of both ends.
+    """
+
+    kind: str
+    structure: str
+    text: str
+    ends: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
 class View:
     """A picture with outlines.
 
@@ -74,6 +92,7 @@ class View:
     outlines : tuple of Outline
     sides : (2,) tuple of str
         What lies to the left and to the right of the picture: R and L, or A(nterior) and P(osterior).
+    strokes : tuple of Stroke
     """
 
     title: str
@@ -83,9 +102,12 @@ class View:
     pixel_mm: float
     outlines: tuple[Outline, ...]
     sides: tuple[str, str] = ("A", "P")
+    strokes: tuple[Stroke, ...] = ()
 
 
-def curved_view(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, plane: Literal["sagittal", "coronal"]) -> View:
+def curved_view(
+    scan: Volume, labels: LabelMap, centreline_mm: FloatArray, plane: Literal["sagittal", "coronal"], marks: Sequence[Mark] = ()
+) -> View:
     """Cut along the column in one plane, cropped around what is labelled.
 
     Parameters
@@ -96,6 +118,8 @@ def curved_view(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, plane
     centreline_mm : (n, 3) array
         RAS+.
     plane : {"sagittal", "coronal"}
+    marks : sequence of Mark
+        What to draw over a sagittal cut.
     """
     scan, labels = scan.reoriented("RAS"), labels.reoriented("RAS")
     points = curved_cut(scan.grid, centreline_mm, plane)
@@ -107,7 +131,8 @@ def curved_view(scan: Volume, labels: LabelMap, centreline_mm: FloatArray, plane
     outlines = [outline for name, mask, box in parts for outline in _cut_outlines(name, mask, box, points)]
     sides = ("A", "P") if plane == "sagittal" else ("R", "L")
     picture = data_uri(Image.fromarray(grey))
-    return View(f"{plane}, along the column", picture, grey.shape[1], grey.shape[0], PIXEL_MM, tuple(outlines), sides)
+    strokes = tuple(_stroke(mark, scan.grid, points) for mark in marks)
+    return View(f"{plane}, along the column", picture, grey.shape[1], grey.shape[0], PIXEL_MM, tuple(outlines), sides, strokes)
 
 
 def slice_views(scan: Volume, labels: LabelMap) -> tuple[View, ...]:
@@ -127,6 +152,17 @@ def data_uri(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=_JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _stroke(mark: Mark, grid: Grid, points: FloatArray) -> Stroke:
+    """A mark in a sagittal cut, whose rows and columns run down along the second and third axis."""
+    ends = grid.to_voxels(mark.ends_mm)
+    places = [
+        float(np.interp(end[axis], line[::-1], np.arange(len(line))[::-1]))
+        for end in ends
+        for axis, line in ((1, points[1, 0]), (2, points[2, :, 0]))
+    ]
+    return Stroke(mark.kind, mark.structure, mark.text, (places[0], places[1], places[2], places[3]))
 
 
 def _around(points: FloatArray, numbers: NDArray[np.unsignedinteger[Any]]) -> FloatArray:
@@ -218,7 +254,7 @@ def _outlines(
     at, anchor = (float(columns.min() + columns.max()) / 2, float(rows.min() + rows.max()) / 2), "middle"
     if is_disc(name) and columns.min() > _ROOM_FOR_A_NAME * scale[1]:
         at, anchor = (float(columns.min()) - 6, float(rows[columns.argmin()])), "end"
-    yield Outline(name, " ".join(map(_path, rings)), at, "none" if name == CANAL else anchor)
+    yield Outline(name, " ".join(map(_path, rings)), at, anchor if is_level(name) else "none")
 
 
 def _smoothed(ring: FloatArray) -> FloatArray:

@@ -78,7 +78,7 @@ def edit_of(word: Word, now: Edit, shown: Segmentation, seen: Perception | None)
         yield now.numbered(f"numbering: {said or 'as found'}", lowest=word.lowest, highest=word.highest, count=word.count)
         return
     if word.verb == "name":
-        click = Click(word.points_mm[0], word.structure)
+        click = Click(_inside(word.points_mm[0], shown), word.structure)
         says = f"this is {display_name(click.structure)}"
         yield now.named(click, says)
         if now.names:
@@ -105,6 +105,18 @@ def structure_at(result: Segmentation, point_mm: Point) -> str | None:
         return None
     value = int(result.labels.data[tuple(voxel)])
     return result.labels.scheme.structure(value) if value else None
+
+
+def _inside(point_mm: Point, shown: Segmentation) -> Point:
+    """The middle of the structure that a point lies in, from which its neighbours are far; the point itself where there is none."""
+    name = structure_at(shown, point_mm)
+    if name is None or name == CANAL:
+        return point_mm
+    grid = shown.labels.grid
+    voxels = np.argwhere(shown.labels[name])
+    away = np.linalg.norm((voxels - voxels.mean(axis=0)) * grid.spacing_mm, axis=1)
+    x, y, z = (float(v) for v in grid.to_world(voxels[away.argmin()]))
+    return x, y, z
 
 
 def _middle(point_mm: Point, here: str | None, seen: Perception | None) -> Point:

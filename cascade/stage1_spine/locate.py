@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from cascade.centreline import row_centres
 from cascade.errors import NoSpineError
 from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.patches import patch_shape_for, predict_at, tiles
@@ -85,12 +86,4 @@ def largest_column(probability: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def centreline(probability: NDArray[np.float32], column: NDArray[np.bool_], working: Volume) -> FloatArray:
     """Centre of the column in each axial row, smoothed, from head to foot, in RAS+ mm."""
-    weights = np.where(column, probability, 0.0)
-    mass = weights.sum(axis=(0, 1))
-    rows = np.flatnonzero(mass)
-    x = np.tensordot(np.arange(weights.shape[0]), weights.sum(axis=1), axes=1)[rows] / mass[rows]
-    y = np.tensordot(np.arange(weights.shape[1]), weights.sum(axis=0), axes=1)[rows] / mass[rows]
-    line = working.grid.to_world(np.stack([x, y, rows], axis=1))
-    smooth: FloatArray = ndimage.gaussian_filter1d(line, _SMOOTHING_MM / working.grid.spacing_mm[2], axis=0, mode="nearest")
-    smooth[:, 2] = line[:, 2]
-    return smooth[::-1]
+    return row_centres(np.where(column, probability, 0.0), working.grid, _SMOOTHING_MM)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade.errors import InputError
-from cascade.labels import CANAL
+from cascade.labels import is_level
 from cascade.partial import spine_regions
 from cascade.points import NamedPoints
 from cascade.volume import Grid, LabelMap, resample_array
@@ -57,8 +57,8 @@ def column(labels: LabelMap) -> NDArray[np.bool_]:
 
 
 def bodies_and_discs(labels: LabelMap) -> NDArray[np.bool_]:
-    """All that is labelled but the canal: bool, shape = labels.grid.shape."""
-    return (labels.data > 0) if CANAL not in labels.scheme else (labels.data > 0) & ~labels[CANAL]
+    """All labelled levels, without what runs along them (the canal): bool, shape = labels.grid.shape."""
+    return np.isin(labels.data, [value for value, name in zip(labels.values, labels.structures, strict=True) if is_level(name)])
 
 
 def _padded(grid: Grid, margin_mm: float) -> Grid:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.centreline import lengths_along
 from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.patches import patch_shape_for, predict_at
 from cascade.networks.preprocess import IntensityScale, network_input
-from cascade.volume import FloatArray, Grid, Shape, Volume
+from cascade.volume import FloatArray, Grid, Shape, Volume, box_between
 
 #: What belongs to the spine: beyond the ends of the centreline, for structures that stage 1 cut short, and to its left
 #: and right, where half a lumbar vertebra is about 25 mm wide.
@@ -54,7 +55,7 @@ def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) ->
     oriented = scan.reoriented(spec.axcodes)
     half_patch_mm = spec.patch_shape[1] * spec.spacing_mm[1] / 2
     part = _crop_around(oriented, centreline_mm, np.array([_REACH_MM, half_patch_mm, MARGIN_MM]))
-    working = network_input(part, spec, IntensityScale.of(scan.data, spec.normalisation))
+    working = network_input(part, spec, IntensityScale.of(oriented.data, spec.normalisation))
     patch = patch_shape_for(_needed(working.grid, centreline_mm), spec)
     starts = starts_along(working.grid, centreline_mm, patch)
     return Tissues(predict_at(working.data, starts, patch, checkpoint), working.grid, spec.classes)
@@ -70,7 +71,7 @@ def _needed(grid: Grid, centreline_mm: FloatArray) -> Shape:
 def starts_along(grid: Grid, centreline_mm: FloatArray, patch: Shape) -> list[tuple[int, ...]]:
     """First voxels of overlapping patches centred on the line, shifted into the volume where it is large enough."""
     line = grid.to_voxels(centreline_mm)
-    length = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))]
+    length = lengths_along(line)
     count = max(1, int(np.ceil(length[-1] / (STEP * patch[2]))) + 1) if length[-1] > patch[2] / 4 else 1
     targets = np.linspace(0, length[-1], count) if count > 1 else np.array([length[-1] / 2])
     centres = np.stack([np.interp(targets, length, line[:, axis]) for axis in range(3)], axis=1)
@@ -86,5 +87,4 @@ def _crop_around(scan: Volume, centreline_mm: FloatArray, reach_mm: FloatArray) 
     reach = reach_mm / scan.grid.spacing_mm
     low = np.maximum(np.floor(line.min(axis=0) - reach).astype(int), 0)
     high = np.minimum(np.ceil(line.max(axis=0) + reach).astype(int) + 1, scan.grid.shape)
-    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    return scan.cropped((x, y, z))
+    return scan.cropped(box_between(low, high))

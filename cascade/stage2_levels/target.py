@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.labels import CANAL, SACRUM, is_disc
+from cascade.labels import BODY, CANAL, DISC, SACRUM, Kind, kind_of
 from cascade.partial import SpineRegions, spine_regions
 from cascade.points import NamedPoints, possible_at
 from cascade.volume import Grid, LabelMap
@@ -72,6 +72,5 @@ def _continuation(regions: SpineRegions) -> np.uint8:
 
 
 def _class_bit(structure: str) -> np.uint8:
-    if structure == CANAL:
-        return _CANAL
-    return _SACRUM if structure == SACRUM else _DISC if is_disc(structure) else _BODY
+    classes: dict[Kind, np.uint8] = {BODY: _BODY, DISC: _DISC, SACRUM: _SACRUM, CANAL: _CANAL}
+    return classes.get(kind_of(structure), _BACKGROUND)

@@ -10,6 +10,7 @@ import pytest
 from cascade.cli.convert import main
 from cascade.errors import CheckpointError
 from cascade.networks.checkpoint import load_checkpoint
+from cascade.postproc.parameters import NamingParameters
 from tests.synthetic import save_oracles
 
 STAGES = ("stage1_spine", "stage2_levels")
@@ -66,3 +67,12 @@ def test_a_spec_that_was_altered_is_one_line(older: Path, capfd: pytest.CaptureF
 def test_a_folder_without_checkpoints_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 1
     assert capfd.readouterr().err.startswith(f"cascade: error: {tmp_path}: expected a folder of checkpoints")
+
+
+def test_naming_parameters_that_were_left_to_the_code_are_written_down(older: Path) -> None:
+    path = older / "stage2_levels.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["naming"] = {"chain": {}}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert main([str(older)]) == 0
+    assert load_checkpoint("stage2_levels", older).spec.naming == NamingParameters().to_json()

@@ -55,7 +55,9 @@ def test_a_folder_gets_mirrored_reports_and_an_index_that_names_what_failed(tmp_
         write_volume(RESULT.scan, tmp_path / "in" / name)
     out, tables, reports = (tmp_path / name for name in ("out", "tables", "reports"))
     assert segment.main([str(tmp_path / "in"), "-o", str(out), "--table", str(tables), "--report", str(reports)]) == 1
-    assert sorted(p.relative_to(tables).as_posix() for p in tables.rglob("*.tsv")) == ["a/one.tsv", "two.tsv"]
+    assert sorted(p.relative_to(tables).as_posix() for p in tables.rglob("*.tsv")) == ["a/one.tsv", "levels.tsv", "two.tsv"]
+    scans = [line.split("\t")[0] for line in (tables / "levels.tsv").read_text(encoding="utf-8").splitlines()]
+    assert scans == ["scan", *["a/one"] * len(RESULT.measurements), *["two"] * len(RESULT.measurements)]
     assert sorted(p.relative_to(reports).as_posix() for p in reports.rglob("*.html")) == ["a/one.html", "index.html", "two.html"]
     index = (reports / "index.html").read_text(encoding="utf-8")
     assert 'href="a/one.html"' in index
@@ -76,3 +78,11 @@ def test_outputs_of_one_scan_appear_together_or_not_at_all(option: str, tmp_path
     assert captured.out == ""
     (line,) = captured.err.splitlines()
     assert line.startswith(f"cascade: error: {blocked}: cannot write here")
+
+
+def test_an_sr_needs_a_seg_to_refer_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for output in ("levels.nii.gz", "out"):
+        with pytest.raises(SystemExit) as end:
+            segment.main(["scan.nii.gz", "-o", str(tmp_path / output), "--sr", str(tmp_path / "sr.dcm")])
+        assert end.value.code == 2
+    assert "expected -o SEG.dcm" in capsys.readouterr().err

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade import Segmenter
+from cascade.centreline import SpineLine
 from cascade.io.cases import read_cases
 from cascade.labels import VERSE, rank
 from cascade.postproc.identify import Evidence, identify
-from cascade.postproc.instances import SpineLine
 from cascade.postproc.paint import paint
 from cascade.volume import LabelMap
 from tests.postproc import test_guarantees as guarantees

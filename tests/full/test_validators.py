@@ -17,9 +17,11 @@ from scipy.spatial.transform import Rotation
 from cascade.io.bids import derivative_path, find_bids_scans, write_dataset_description, write_sidecars
 from cascade.io.dicom import DicomSource, read_dicom
 from cascade.io.dicom_seg import write_dicom_seg
+from cascade.io.dicom_sr import SrRow, write_dicom_sr
 from cascade.io.formats import read_scan_file, write_labels_file
 from cascade.io.itk import read_labels
 from cascade.io.nifti import read_image, write_volume
+from cascade.measure import measure, numbers
 from cascade.phantom import PhantomSpec, render
 from cascade.terminology import colour_of
 from cascade.volume import Grid, LabelMap, Volume
@@ -92,6 +94,41 @@ def test_dciodvfy_finds_no_error_in_a_label_map_seg(case: tuple[Path, Volume, Di
     if "Information Object Not found" in said:
         pytest.skip("this dciodvfy is older than label map segmentations (DICOM 2024d)")
     assert "Error" not in said, said
+
+
+@pytest.fixture
+def report(case: tuple[Path, Volume, DicomSource, LabelMap], tmp_path: Path) -> tuple[Path, list[SrRow]]:
+    """A DICOM SR of the measurements, and what it tells."""
+    _, scan, source, labels = case
+    write_dicom_seg(labels, tmp_path / "levels.dcm", source)
+    rows = [
+        SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in measure(labels.reoriented(scan.grid.axcodes), scan)
+    ]
+    write_dicom_sr(rows, tmp_path / "sr.dcm", tmp_path / "levels.dcm", source)
+    return tmp_path / "sr.dcm", rows
+
+
+def test_dciodvfy_finds_no_error_in_an_sr(report: tuple[Path, list[SrRow]]) -> None:
+    said = run(program("dciodvfy", "Debian: dicom3tools"), report[0])
+    assert said.startswith("ComprehensiveSR")
+    assert "Error" not in said, said
+
+
+def test_dcmtk_reads_every_number_of_an_sr(report: tuple[Path, list[SrRow]]) -> None:
+    said = run(program("dsrdump", "Debian: dcmtk"), report[0])
+    assert not [line for line in said.splitlines() if line.startswith("E:")], said
+    assert said.count("<contains NUM:") == sum(len(row.numbers) for row in report[1])
+
+
+def test_dcmqi_reads_every_number_of_an_sr(report: tuple[Path, list[SrRow]], tmp_path: Path) -> None:
+    said = run(program("tid1500reader", "PyPI: dcmqi"), "--inputDICOM", report[0], "--outputMetadata", tmp_path / "sr.json")
+    assert (tmp_path / "sr.json").is_file(), said
+    groups = json.loads((tmp_path / "sr.json").read_text(encoding="utf-8"))["Measurements"]
+    found = {group["TrackingIdentifier"]: [float(item["value"]) for item in group["measurementItems"]] for group in groups}
+    segments = [row for row in report[1] if row.numbers and row.tracking_id == row.structure]
+    assert {row.structure for row in segments} <= set(found)
+    for row in segments:
+        assert found[row.structure] == list(row.numbers.values())
 
 
 @pytest.mark.parametrize("seg_type", ["binary", "labelmap"])

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 import pytest
 
 from cascade.labels import CANAL, VERSE
-from cascade.measure import measure
+from cascade.measure import Measurement, measure
 from cascade.phantom import PhantomSpec
 from cascade.volume import LabelMap
 from tests.measure.phantoms import by_name, canal_ap_mm, grid_of, with_canal
@@ -17,21 +18,26 @@ NARROW = PhantomSpec(thoracic=0, canal_ap_mm=13.0, stenosis=("L3", 7.0), slip=("
 LEVELS = ("L1", "L2", "L3", "L4", "L5", "L1-L2", "L2-L3", "L3-L4", "L4-L5")
 
 
+@functools.cache
+def measured(spec: PhantomSpec) -> tuple[Measurement, ...]:
+    return measure(with_canal(spec, ONE_MM))
+
+
 @pytest.mark.parametrize("spec", [WIDE, NARROW], ids=["wide", "narrow at L3/L4"])
 def test_the_canal_is_told_to_half_a_millimetre_across_its_own_axis(spec: PhantomSpec) -> None:
-    rows = by_name(measure(with_canal(spec, ONE_MM)))
+    rows = by_name(measured(spec))
     for name in LEVELS:
         assert rows[name].canal_ap_mm == pytest.approx(canal_ap_mm(spec, name), abs=0.5)
 
 
 def test_the_area_is_that_of_the_ellipse() -> None:
-    rows = by_name(measure(with_canal(WIDE, ONE_MM)))
+    rows = by_name(measured(WIDE))
     for name in ("L2", "L2-L3", "L3"):
         assert rows[name].canal_area_mm2 == pytest.approx(math.pi * canal_ap_mm(WIDE, name) / 2 * 10, rel=0.04)
 
 
 def test_the_narrowest_place_is_found_with_the_level_beside_it() -> None:
-    (row,) = (row for row in measure(with_canal(NARROW, ONE_MM)) if row.kind == "canal")
+    (row,) = (row for row in measured(NARROW) if row.kind == "canal")
     assert row.structure == CANAL
     assert row.canal_at == "L3-L4"
     assert row.canal_ap_mm == pytest.approx(7.0, abs=1.0)

@@ -12,7 +12,7 @@ import torch
 from cascade.errors import CascadeError, CheckpointError
 from cascade.networks.checkpoint import build_network, choose_device, load_checkpoint, packaged_weights, save_checkpoint
 from cascade.networks.patches import patch_shape_for
-from cascade.networks.spec import STAGE_NAMES, StageSpec
+from cascade.networks.spec import CASCADE_STAGES, StageSpec
 from cascade.postproc.parameters import CostParameters, NamingParameters
 from tests.synthetic import tiny_spec
 
@@ -181,7 +181,7 @@ def test_the_packaged_weights_are_found_whatever_is_installed() -> None:
 
 
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
-@pytest.mark.parametrize("stage", STAGE_NAMES)
+@pytest.mark.parametrize("stage", CASCADE_STAGES)
 def test_the_packaged_weights_are_whole(stage: str) -> None:
     checkpoint = load_checkpoint(stage)
     assert checkpoint.spec.stage == stage

@@ -18,7 +18,7 @@ from cascade.cohorts.manifest import Manifest, Outcome, digest_of
 from cascade.cohorts.run import Task
 from cascade.errors import CheckpointError
 from cascade.networks.checkpoint import build_network, load_checkpoint, packaged_weights, save_checkpoint
-from cascade.networks.spec import STAGE_NAMES, StageSpec
+from cascade.networks.spec import CASCADE_STAGES, StageSpec
 from cascade.pipeline import Segmenter
 from tests.networks.test_checkpoint import SHAPE_MODEL
 from tests.networks.test_unet import SPEC as UNET
@@ -187,7 +187,14 @@ def test_a_resumed_run_does_again_what_another_checkpoint_made(change: Callable[
 
 
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
-@pytest.mark.parametrize("stage", STAGE_NAMES)
+def test_the_packaged_checkpoint_leaves_no_naming_parameter_to_the_code() -> None:
+    """If not: delete its entry checkpoint_sha256, and run ``python -m cascade.cli.convert weights``."""
+    spec = load_checkpoint("stage2_levels").spec
+    assert spec.naming == spec.naming_parameters.to_json()
+
+
+@pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
+@pytest.mark.parametrize("stage", CASCADE_STAGES)
 def test_the_model_card_tells_the_identity_of_the_packaged_checkpoints(stage: str) -> None:
     card = (packaged_weights() / "README.md").read_text(encoding="utf-8")
     assert f"`{load_checkpoint(stage).spec.checkpoint_sha256}`" in card

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import cache
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade.errors import InputError
 from cascade.networks.preprocess import IntensityScale, detailed_input, network_input
 from cascade.networks.spec import Normalisation
 from cascade.volume import Grid, LabelMap, Volume
+from tests.blocks import ORIENTATIONS, oblique_grid
 from tests.synthetic import tiny_spec
 
 SPEC = tiny_spec("stage2_levels", ("background", "body"), (2.0, 1.5, 1.5), normalisation=Normalisation())
@@ -29,6 +33,34 @@ def test_storage_order_does_not_matter(coded: tuple[Volume, LabelMap], axcodes: 
     usual, other = network_input(coded[0], SPEC), network_input(coded[0].reoriented(axcodes), SPEC)
     assert usual.grid.matches(other.grid)
     assert np.allclose(usual.data, other.data, atol=1e-3)
+
+
+@cache
+def large_scan() -> Volume:
+    """More than a million voxels, oblique, brighter along each axis, and more so in every second slice and row."""
+    shape = (16, 200, 320)
+    i, j, k = np.indices(shape, dtype=np.float32)
+    speckle = np.random.default_rng(0).gamma(2.0, size=shape).astype(np.float32)
+    return Volume(speckle * (i + j / 9 + k) * (1 + i % 2) * (1 + k % 2), Grid(shape, oblique_grid(7.0).vox2world))
+
+
+@given(st.sampled_from(ORIENTATIONS), st.sampled_from(["RAS", "PSR"]))
+@settings(max_examples=6)
+def test_storage_order_does_not_matter_above_a_million_voxels(axcodes: str, network: str) -> None:
+    coarse = dataclasses.replace(SPEC, spacing_mm=(8.0, 8.0, 8.0), axcodes=network)
+    usual, other = network_input(large_scan(), coarse), network_input(large_scan().reoriented(axcodes), coarse)
+    assert usual.grid.matches(other.grid, tol_mm=1e-9)
+    assert np.allclose(usual.data, other.data, atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_no_axis_is_sampled_in_step_with_what_repeats_along_it(axis: int) -> None:
+    shape = (20, 400, 250)  # two million voxels
+    bright = np.moveaxis(np.broadcast_to(np.arange(shape[axis]) % 4 == 0, (1, 1, shape[axis])), 2, axis)
+    data = np.broadcast_to(np.where(bright, 2.0, 1.0), shape).astype(np.float32)
+    data[0, 0, 0] = 0.0
+    scale = IntensityScale.of(data, Normalisation(0.0, 100.0))
+    assert scale.mean == pytest.approx(data[data > 0].mean(dtype=float), rel=1e-3)
 
 
 @given(st.floats(1e-3, 1e4), st.floats(-1e3, 1e3))

@@ -16,7 +16,7 @@ from monai.networks import nets
 from cascade.errors import CheckpointError
 from cascade.networks.checkpoint import build_network, load_checkpoint, packaged_weights
 from cascade.networks.kernels import quick_inference
-from cascade.networks.spec import STAGE_NAMES
+from cascade.networks.spec import CASCADE_STAGES
 from cascade.networks.unet import UNet, plain_unet
 from tests.synthetic import tiny_spec
 
@@ -102,7 +102,7 @@ def test_arguments_that_are_none_are_refused_in_one_line(change: dict[str, Any])
 
 
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
-@pytest.mark.parametrize("stage", STAGE_NAMES)
+@pytest.mark.parametrize("stage", CASCADE_STAGES)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 def test_the_packaged_weights_give_the_outputs_of_monai(stage: str, layout: torch.memory_format) -> None:
     checkpoint = load_checkpoint(stage)

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cascade.centreline import SpineLine
 from cascade.labels import CASCADE, VERSE
-from cascade.postproc.instances import Instance, InstanceMap, SpineLine, find_instances
+from cascade.postproc.instances import Instance, InstanceMap, find_instances
 from cascade.postproc.paint import paint
 from cascade.stage2_levels.target import CLASSES
 from cascade.volume import Grid, keep_largest_components
@@ -76,28 +77,6 @@ def test_a_body_at_the_end_of_the_field_of_view_touches_it() -> None:
     touching = [instance for instance in result.instances if instance.touches_border]
     assert len(touching) == 1
     assert touching[0].centroid_mm[2] == max(i.centroid_mm[2] for i in result.instances if i.kind == "body")
-
-
-class TestSpineLine:
-    def test_positions_grow_towards_the_feet_and_distances_are_from_the_line(self) -> None:
-        line = SpineLine(np.array([[0.0, 0, 100], [0, 0, 50], [0, 0, 0]]))
-        position, distance = line.locate(np.array([[3.0, 4, 80], [0, 0, 20]]))
-        assert distance == pytest.approx([5.0, 0.0], abs=0.6)
-        assert position[1] - position[0] == pytest.approx(60, abs=1)
-
-    def test_it_goes_on_straight_beyond_its_ends(self) -> None:
-        line = SpineLine(np.array([[0.0, 0, 100], [0, 0, 50], [0, 0, 0]]))
-        _, distance = line.locate(np.array([[0.0, 0, 240], [0, 0, -140]]))
-        assert distance.max() < 1
-
-    def test_one_point_is_a_line_too(self) -> None:
-        position, _ = SpineLine(np.array([[5.0, 5, 5]])).locate(np.array([[5.0, 5, 40], [5, 5, -40]]))
-        assert position[1] > position[0]
-
-    def test_its_direction_points_to_the_feet(self) -> None:
-        line = SpineLine(np.array([[0.0, 0, 100], [0, -100, 0]]))
-        position, _ = line.locate(np.array([[0.0, -50, 50]]))
-        assert line.direction_at(float(position[0])) == pytest.approx([0, -np.sqrt(0.5), -np.sqrt(0.5)], abs=0.05)
 
 
 class TestPaint:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -132,3 +133,25 @@ def test_the_index_puts_the_least_confident_scan_first(tmp_path: Path) -> None:
     assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]*)"', page))
     assert "<b>broken &lt;x&gt;.nii.gz</b> expected &lt;y&gt;" in page
     assert "1 with warnings, 1 not segmented" in page
+
+
+def test_slips_and_the_canal_are_drawn_and_told_narrowest_first(tmp_path: Path) -> None:
+    spec = PhantomSpec(shape=(15, 140, 170), spacing_mm=(5.0, 1.8, 1.8), thoracic=0, slip=("L4", 8.0), stenosis=("L2", 7.0))
+    save_report(phantom_result(spec), tmp_path / "page.html", "phantom")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    sagittal = page[page.index('id="sagittal"') : page.index('id="coronal"')]
+    assert '<g class="mark slip" data-s="L4">' in sagittal
+    assert sagittal.count('<g class="mark canal"') >= 4
+    first = re.search(r'<table id="canal">.*?<th scope="row">(.*?)</th>', page, re.DOTALL)
+    assert first is not None
+    assert first[1] == "L2/L3"
+    assert "Meyerding 1" in page
+    assert "to the front" in page
+
+
+def test_what_is_not_measured_is_told_with_its_reason(tmp_path: Path) -> None:
+    result = phantom_result(PhantomSpec(shape=(15, 140, 170), spacing_mm=(5.0, 1.8, 1.8), thoracic=0))
+    result.labels.data[result.labels["canal"]] = 0
+    bare = dataclasses.replace(result, labels=LabelMap(result.labels.data, result.labels.grid, result.labels.scheme))
+    save_report(bare, tmp_path / "page.html", "phantom")
+    assert "no canal is labelled" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import SimpleITK
 
 from cascade.phantom import PhantomSpec, render
 from cascade.volume import Grid, Volume
@@ -146,3 +150,145 @@ NIFTI_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def unusual_nifti(scan: Volume, fields: Mapping[str, Any]) -> bytes:
     """The clean scan with some fields as `NIFTI` says them."""
     return with_fields(clean_nifti(scan), **{name: value(scan.grid) if callable(value) else value for name, value in fields.items()})
+
+
+# ---------------------------------------------------------------------------------------------- MetaImage and NRRD
+
+
+def _itk_image(scan: Volume) -> SimpleITK.Image:
+    affine = _LPS @ scan.grid.vox2world
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(scan.data.astype(np.uint8).T))
+    image.SetSpacing(scan.grid.spacing_mm)
+    image.SetDirection((affine[:3, :3] / scan.grid.spacing_mm).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    return image
+
+
+def written_by_itk(scan: Volume, path: Path, tags: Mapping[str, str]) -> Path:
+    """The clean scan as SimpleITK writes it, with tags that it took from DICOM."""
+    image = _itk_image(scan)
+    for key, value in tags.items():
+        image.SetMetaData(key, value)
+    SimpleITK.WriteImage(image, str(path), useCompression=path.suffix == ".mha")
+    return path
+
+
+TAGS = {"0008|0060": "MR", "0008|103e": "t2 sag", "0010|0010": "M\u00fcller^\u5c71\u7530", "0020|4000": "a = b: c", "my own key": "1 2 3"}
+MANY_TAGS = TAGS | {f"{group:04x}|{element:04x}": "x" * 90 for group in range(1, 20) for element in range(0x1000, 0x1010)}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text header and the voxels behind it, or beside it as `data`.
+
+    Parameters
+    ----------
+    header, voxels : bytes
+    data : str
+        Name of a file beside it.
+    warns, moved
+        As in `Unusual`.
+    """
+
+    header: bytes
+    voxels: bytes
+    data: str = ""
+    warns: tuple[str, ...] = ()
+    moved: bool = False
+
+    def write(self, path: Path) -> Path:
+        """Write it, and its data file."""
+        path.write_bytes(self.header + (b"" if self.data else self.voxels))
+        if self.data:
+            path.with_name(self.data).write_bytes(self.voxels)
+        return path
+
+
+def _numbers(values: Any) -> str:
+    return " ".join(f"{value:.9g}" for value in np.ravel(values))
+
+
+def metaimages(scan: Volume) -> dict[str, Text]:
+    """MetaImage headers that ITK reads."""
+    affine, spacing = _LPS @ scan.grid.vox2world, np.asarray(scan.grid.spacing_mm)
+    matrix = [_numbers(axis) for axis in (affine[:3, :3] / spacing).T]
+    start = ["ObjectType = Image", "NDims = 3", "BinaryData = True", "BinaryDataByteOrderMSB = False", "CompressedData = False"]
+    turn, place = f"TransformMatrix = {' '.join(matrix)}", f"Offset = {_numbers(affine[:3, 3])}"
+    step, centre = f"ElementSpacing = {_numbers(spacing)}", "CenterOfRotation = 0 0 0"
+    size, kind = f"DimSize = {_numbers(scan.grid.shape)}", "ElementType = MET_UCHAR"
+    voxels = scan.data.astype(np.uint8).T.tobytes()
+
+    def made(*lines: str, data: str = "", local: str = "ElementDataFile = LOCAL", **more: Any) -> Text:
+        end = f"ElementDataFile = {data}" if data else local
+        return Text(("\n".join([*start, *lines, end]) + "\n").encode(), voxels, data, **more)
+
+    plain = (turn, place, centre, step, size, kind)
+    off = {"warns": ("no-orientation",), "moved": True}
+    return {
+        "matrix_over_three_lines": made("TransformMatrix = " + matrix[0], *matrix[1:], place, step, size, kind),
+        "sizes_over_three_lines": made(turn, place, step, "DimSize =", *map(str, scan.grid.shape), kind),
+        "no_spaces": made(*(line.replace(" = ", "=") for line in plain), local="ElementDataFile=LOCAL"),
+        "colons": made(*(line.replace(" = ", ": ") for line in plain), local="ElementDataFile : LOCAL"),
+        "tabs_and_blank_lines": made("", *(line.replace(" = ", "\t=\t") for line in plain), ""),
+        "key_with_spaces": made("Patient Name = Anon", *plain),
+        "older_names": made(turn.replace("TransformMatrix", "Orientation"), place.replace("Offset", "Position"), step, size, kind),
+        "rotation": made(turn.replace("TransformMatrix", "Rotation"), place.replace("Offset", "Origin"), step, size, kind),
+        "comment_first": Text(b"Comment = made by hand\n" + made(*plain).header, voxels),
+        "long_value": made("0008|1030 = " + "x" * 4000, *plain),
+        "data_file_of_utf8": made(*plain, data="m\u00fcsli \u5c71.raw"),
+        "no_transformmatrix_but_centerofrotation": made(place, centre, step, size, kind, **off),
+        "no_transformmatrix_but_said_in_a_tag": made("Comment = TransformMatrix Rotation", place, step, size, kind, **off),
+        "no_transformmatrix_but_words": made("AnatomicalOrientation = ASL", place, step, size, kind, **off),
+        "no_spacing": made(turn, place, size, kind, warns=("no-spacing",), moved=True),
+        "micrometres": made(
+            "DistanceUnits = um",
+            turn,
+            f"Offset = {_numbers(1e3 * affine[:3, 3])}",
+            f"ElementSpacing = {_numbers(1e3 * spacing)}",
+            size,
+            kind,
+        ),
+    }
+
+
+def nrrds(scan: Volume) -> dict[str, Text]:
+    """NRRD headers that ITK reads."""
+    affine = _LPS @ scan.grid.vox2world
+    start = ["NRRD0005", "# space directions: none", "type: uchar", "dimension: 3", f"sizes: {_numbers(scan.grid.shape)}"]
+    voxels = scan.data.astype(np.uint8).T.tobytes()
+
+    def vectors(matrix: Any) -> str:
+        return " ".join(f"({','.join(f'{x:.9g}' for x in axis)})" for axis in np.asarray(matrix).T)
+
+    def placed(matrix: Any, space: str = "left-posterior-superior") -> list[str]:
+        return [f"space: {space}", f"space directions: {vectors(matrix[:3, :3])}", f"space origin: {vectors(matrix[:3, 3:])}"]
+
+    def made(*lines: str, voxels: bytes = voxels, encoding: str = "raw", data: str = "", **more: Any) -> Text:
+        end = [f"encoding: {encoding}", *([f"data file: {data}"] if data else []), "", ""]
+        return Text("\n".join([*start, *lines, *end]).encode(), voxels, data, **more)
+
+    off, steps = {"warns": ("no-orientation",), "moved": True}, f"spacings: {_numbers(scan.grid.spacing_mm)}"
+    return {
+        "keys_with_spaces": made(*placed(affine), "0008|0060:=MR", "my own key:=a: b", "(0008,103e):=t2"),
+        "long_text": made(*placed(affine), "Segmentation_ConversionParameters:=" + "x" * 5000),
+        "upper_case": made(*(line.replace("space", "Space", 1) for line in placed(affine, "LPS"))),
+        "ras": made(*placed(scan.grid.vox2world, "right-anterior-superior")),
+        "ras_short": made(*placed(scan.grid.vox2world, "RAS")),
+        "bzip2": made(*placed(affine), voxels=bz2.compress(voxels), encoding="bzip2"),
+        "bz2_big_endian": made(*placed(affine), "endian: big", voxels=bz2.compress(voxels), encoding="bz2"),
+        "gz": made(*placed(affine), voxels=gzip.compress(voxels), encoding="gz"),
+        "data_file_of_utf8": made(*placed(affine), data="m\u00fcsli \u5c71.raw"),
+        "metres": made(*placed(_scaled(affine, 1e-3)), 'space units: "m" "m" "m"'),
+        "metres_in_words_only": made(*placed(affine), 'space units: "m" "m" "m"'),
+        "no_space": made("space dimension: 3", *placed(affine)[1:], warns=("no-orientation",)),
+        "space_of_no_body": made(*placed(affine, "3D-right-handed"), warns=("no-orientation",)),
+        "spacings_only": made(steps, **off),
+        "orientation_said_in_a_key": made(
+            f"spacings: {_numbers(scan.grid.spacing_mm)}", "space directions:=(1,0,0) (0,1,0) (0,0,1)", **off
+        ),
+        "nothing": made(warns=("no-orientation", "no-spacing"), moved=True),
+    }
+
+
+def _scaled(affine: Any, factor: float) -> Any:
+    return np.diag([factor, factor, factor, 1.0]) @ affine

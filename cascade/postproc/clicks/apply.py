@@ -25,11 +25,11 @@ from cascade.errors import CascadeError, NumberingError
 from cascade.labels import BODY, DISC, SACRUM, is_disc
 from cascade.postproc.clicks.click import BACKGROUND, JOIN, SPLIT, Click
 from cascade.postproc.clicks.hints import Hints
-from cascade.postproc.clicks.refine import Seed, box_around, grown, refine
+from cascade.postproc.clicks.refine import Seed, grown, refine
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.instances import Instance, InstanceMap, Voxel
 from cascade.postproc.naming import Numbering
-from cascade.volume import Grid, Volume
+from cascade.volume import Grid, Volume, box_around
 
 #: A click within this many standard deviations of a component's voxels from its centroid speaks of the whole component: that is
 #: about the inner 45 % of each half axis.
@@ -94,7 +94,8 @@ def identify_with_clicks(
     corrected = dataclasses.replace(evidence, probabilities=probabilities)
     _check_splits(placed, corrected)
     corrected = dataclasses.replace(corrected, probabilities=_refined(corrected, before, scan, placed, _names(evidence, numbering)))
-    hints = _hints(placed, pairs, corrected)
+    hints = None if _only_names(placed, before, evidence, corrected) else _hints(placed, pairs, corrected)
+    corrected = corrected if hints else evidence
     numbering = numbering or Numbering()
     anchors = {p.click.structure: p.click.position_mm for p in reversed(placed) if p.click.is_level and p.click.structure != SACRUM}
     numbering = dataclasses.replace(numbering, anchors={**numbering.anchors, **anchors})
@@ -102,6 +103,13 @@ def identify_with_clicks(
     for each in placed:
         _check_kept(each, found, evidence.grid)
     return found, corrected
+
+
+def _only_names(placed: Sequence[Placed], before: InstanceMap, evidence: Evidence, corrected: Evidence) -> bool:
+    """Whether the clicks change no component: each names another one that is there, so that none has to be looked for again."""
+    named = [before.at(each.voxel) if each.click.is_level else None for each in placed]
+    values = [instance.value if instance else 0 for instance in named]
+    return corrected.probabilities is evidence.probabilities and 0 not in values and len(set(values)) == len(values)
 
 
 def _names(evidence: Evidence, numbering: Numbering | None) -> Mapping[str, Instance]:
@@ -243,6 +251,8 @@ def _refined(
     """
     seeds = [Seed(each.voxel, evidence.classes.index(each.kind)) for each in placed if each.kind]
     refined = refine(evidence.probabilities, scan, evidence.grid, seeds, before.values)
+    if refined is evidence.probabilities and not any(_reaches_out(each, before, names, evidence.grid) for each in placed):
+        return refined
     taken = (refined.argmax(axis=0) == 0) & (evidence.probabilities.argmax(axis=0) != 0)
     for each in sorted(placed, key=lambda p: (p.click.structure, p.voxel)):
         if each.kind in (None, BACKGROUND):
@@ -263,6 +273,16 @@ def _refined(
         refined[:, piece] = 0.0
         refined[channel, piece] = 1.0
     return refined
+
+
+def _reaches_out(each: Placed, before: InstanceMap, names: Mapping[str, Instance], grid: Grid) -> bool:
+    """Whether a click says that there is something where nothing of its kind is, or lies beside the structure of its name."""
+    if each.kind in (None, BACKGROUND):
+        return False
+    here, near = before.at(each.voxel), names.get(each.click.structure)
+    if here is None or here.kind != each.kind:
+        return True
+    return near is not None and near.value != here.value and _gap_mm(each, near.value, before, grid) <= BESIDE_MM
 
 
 def _bridge(winning: NDArray[np.bool_], each: Placed, value: int, before: InstanceMap) -> NDArray[np.bool_]:

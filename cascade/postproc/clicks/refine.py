@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
-from cascade.volume import FloatArray, Grid, Volume
-
-Box = tuple[slice, slice, slice]
+from cascade.volume import Box, FloatArray, Grid, Volume, box_around
 
 #: Evidence at the click in nats, its scale in mm, and where it ends, in scales.
 STRENGTH, SCALE_MM, REACH = 6.0, 5.0, 3.0
@@ -113,13 +111,6 @@ def geodesic_mm(image: NDArray[np.float32], centre: tuple[int, ...], spacing_mm:
     costs = 1.0 + TISSUE_WEIGHT * ((image - level) / deviation) ** 2
     distance: FloatArray = MCP_Geometric(np.minimum(costs, 50.0), sampling=tuple(spacing_mm)).find_costs([centre])[0]
     return distance
-
-
-def box_around(voxel: Sequence[int], grid: Grid, reach_mm: float) -> Box:
-    """The voxels within `reach_mm` of one along each axis."""
-    reach = np.ceil(reach_mm / np.asarray(grid.spacing_mm)).astype(int)
-    x, y, z = (slice(max(0, int(v - r)), min(n, int(v + r) + 1)) for v, r, n in zip(voxel, reach, grid.shape, strict=True))
-    return x, y, z
 
 
 def _cross(voxel: tuple[int, int, int], grid: Grid) -> list[tuple[int, int, int]]:

@@ -25,8 +25,8 @@ class Viewer {
     this.nv = new Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [1, 1, 1, 0.75],
-      crosshairWidth: 1,
-      crosshairWidthUnit: "pixels",
+      crosshairWidth: 0.5,
+      crosshairWidthUnit: "mm",
       crosshairGap: 12,
       isOrientationTextVisible: true,
       isCornerOrientationText: false,
@@ -188,6 +188,16 @@ class Viewer {
     this.nv.scene.crosshairPos = [...frac].map((f) => Math.min(Math.max(f, 0), 1));
     this.nv.drawScene();
     this.nv.createOnLocationChange();
+  }
+
+  /* Where a place of the slice that is shown lies in the picture, in its pixels. */
+  place(mm, plane) {
+    const axis = 2 - plane;
+    const frac = this.nv.mm2frac(mm, 0, true);
+    frac[axis] = this.nv.scene.crosshairPos[axis];
+    const found = this.nv.frac2canvasPosWithTile(frac, plane);
+    const ratio = this.nv.uiData.dpr || 1;
+    return found ? [found.pos[0] / ratio, found.pos[1] / ratio] : null;
   }
 
   step(x, y, z) {

@@ -9,7 +9,7 @@ from pathlib import Path
 from cascade import Click, Segmentation, Segmenter
 from cascade.labels import get_scheme
 from cascade.networks.checkpoint import packaged_weights
-from cascade.networks.spec import STAGE_NAMES
+from cascade.networks.spec import CASCADE_STAGES
 from cascade.pipeline import Perception
 from cascade.terminology import colour_of
 
@@ -48,12 +48,12 @@ class Service:
     @property
     def weights(self) -> Path:
         """The folder of the weights in use."""
-        complete = all((self.published / f"{stage}.json").is_file() for stage in STAGE_NAMES)
+        complete = all((self.published / f"{stage}.json").is_file() for stage in CASCADE_STAGES)
         return self.published if complete else self._given or packaged_weights()
 
     def segmenter(self) -> Segmenter:
         """The networks, loaded again if their files changed."""
-        version = (self.weights, *((self.weights / f"{stage}.json").stat().st_mtime_ns for stage in STAGE_NAMES))
+        version = (self.weights, *((self.weights / f"{stage}.json").stat().st_mtime_ns for stage in CASCADE_STAGES))
         if self._loaded is None or self._loaded[0] != version:
             self._loaded = (version, Segmenter.from_pretrained(self.device, self.weights))
         return self._loaded[1]

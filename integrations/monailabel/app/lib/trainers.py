@@ -18,7 +18,7 @@ from cascade.io.cases import Case, write_case
 from cascade.io.formats import read_labels_file, read_scan_file
 from cascade.labels import LabelScheme
 from cascade.networks.checkpoint import choose_device, load_checkpoint
-from cascade.networks.spec import STAGE_NAMES
+from cascade.networks.spec import CASCADE_STAGES
 from cascade.stages import STAGES
 from cascade.training.examples import prepare_examples
 from cascade.training.loop import train
@@ -83,7 +83,7 @@ class StageTrainer(TrainTask):
 
     def _publish(self, trained: str) -> None:
         """Put the new weights, and those of the other stage, where the infer tasks look."""
-        for stage in STAGE_NAMES:
+        for stage in CASCADE_STAGES:
             source = self._folder if stage == trained else self._service.weights
             for suffix in (".safetensors", ".json"):
                 target = self._service.published / f"{stage}{suffix}"

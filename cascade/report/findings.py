@@ -1,0 +1,94 @@
+"""What stands above the tables of a page: the canal, narrowest level first, slips, lost height, and what was not measured."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+from cascade.labels import SACRUM
+from cascade.measure import Measurement, unmeasured
+from cascade.report.picture import display_name
+
+#: Widths of the canal that the table of it shows at most, narrowest first.
+_LEVELS = 6
+
+
+def findings(rows: Sequence[Measurement]) -> str:
+    """The section of a page, as HTML."""
+    return f"<section><h2>Canal and alignment</h2>{_canal(rows)}{_facts(rows)}{_gaps(rows)}</section>"
+
+
+def _canal(rows: Sequence[Measurement]) -> str:
+    levels = [row for row in rows if row.kind in ("body", "disc") and row.canal_ap_mm is not None]
+    if not levels:
+        return ""
+    narrowest = sorted(levels, key=lambda row: row.canal_ap_mm or 0.0)[:_LEVELS]
+    cells = "".join(
+        f'<tr data-s="{row.structure}"><th scope="row">{display_name(row.structure)}</th><td>{_number(row.canal_ap_mm, 1)}</td>'
+        f"<td>{_number(row.canal_area_mm2, 0)}</td><td>{_number(row.csf_signal, 2)}</td></tr>"
+        for row in narrowest
+    )
+    head = (
+        '<th scope="col">Canal at</th><th scope="col" title="front to rear across its axis">AP<small>mm</small></th>'
+        '<th scope="col" title="across its axis">Area<small>mm²</small></th>'
+        '<th scope="col" title="its fluid over that of the whole canal">Fluid</th>'
+    )
+    return f'<div class="scroll"><table id="canal"><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table></div>'
+
+
+def _facts(rows: Sequence[Measurement]) -> str:
+    facts = [*_slips(rows), *_losses(rows), *_angles(rows)]
+    return f"<ul>{''.join(f'<li>{html.escape(fact)}</li>' for fact in facts)}</ul>" if facts else ""
+
+
+def _slips(rows: Sequence[Measurement]) -> list[str]:
+    known = [row for row in rows if row.slip_mm is not None]
+    slipped = sorted((row for row in known if row.slip_grade), key=lambda row: -abs(row.slip_mm or 0.0))
+    if known and not slipped:
+        return ["Slips: none of 3 mm forwards or 5 mm backwards."]
+    return [
+        f"{display_name(row.structure)} lies {abs(row.slip_mm or 0):.1f} mm ({abs(row.slip_percent or 0):.0f} % of the end plate below) "
+        f"to the {'front' if (row.slip_mm or 0) > 0 else 'rear'}: Meyerding {row.slip_grade}."
+        for row in slipped
+    ]
+
+
+def _losses(rows: Sequence[Measurement]) -> list[str]:
+    words = {1: "mild", 2: "moderate", 3: "severe"}
+    lost = [row for row in rows if row.loss_grade]
+    return [
+        f"{display_name(row.structure)} is lower than its neighbours let expect, by {_losses_of(row)}: {words[row.loss_grade or 1]}."
+        for row in lost
+    ]
+
+
+def _losses_of(row: Measurement) -> str:
+    parts = (
+        ("in front", row.anterior_loss_percent),
+        ("in the middle", row.middle_loss_percent),
+        ("at the rear", row.posterior_loss_percent),
+    )
+    return ", ".join(f"{loss:.0f} % {where}" for where, loss in parts if loss is not None and loss >= 10)
+
+
+def _angles(rows: Sequence[Measurement]) -> list[str]:
+    found = [f"Lordosis {display_name(row.structure)}: {_number(row.segment_deg, 0)}°, lying." for row in rows if row.kind == "lordosis"]
+    found += [
+        f"Sacral slope: {_number(row.slope_deg, 0)}°, lying." for row in rows if row.structure == SACRUM and row.slope_deg is not None
+    ]
+    return found + [
+        f"Largest sideways bend: {abs(row.cobb_deg or 0):.0f}° from {row.structure.replace('-', ' to ')}, open to the "
+        f"{'right' if (row.cobb_deg or 0) > 0 else 'left'}."
+        for row in rows
+        if row.kind == "cobb"
+    ]
+
+
+def _gaps(rows: Sequence[Measurement]) -> str:
+    gaps = unmeasured(rows)
+    items = "".join(f"<li>{html.escape(gap)}</li>" for gap in gaps)
+    return f'<div class="notes" id="unmeasured"><h3>Not measured</h3><ul>{items}</ul></div>' if gaps else ""
+
+
+def _number(value: float | None, decimals: int) -> str:
+    return "n/a" if value is None else f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
