@@ -41,7 +41,7 @@ def answer_open_questions(examples: Sequence[Example], teacher: Checkpoint) -> l
     """Return the examples with the teacher's sure answers filled into their targets."""
     answered: dict[int, Example] = {}
     for group in _sessions(examples):
-        mean = np.mean([_probabilities(examples[i], teacher) for i in group], axis=0)
+        mean = np.mean([teacher_says(examples[i], teacher) for i in group], axis=0)
         answered |= {i: _answered(examples[i], mean, teacher.spec.classes) for i in group}
     return [answered[i] for i in range(len(examples))]
 
@@ -60,7 +60,7 @@ def _is_same_grid(one: Grid, other: Grid) -> bool:
     return one.matches(other, tol_mm=SAME_GRID_MM)
 
 
-def _probabilities(example: Example, teacher: Checkpoint) -> NDArray[np.float32]:
+def teacher_says(example: Example, teacher: Checkpoint) -> NDArray[np.float32]:
     """What the teacher says along the spine, on the grid of the example: (classes, x, y, z); 0 where it was not asked."""
     grid = example.grid.with_spacing(teacher.spec.spacing_mm)
     image = resample_array(example.image.float().numpy(), example.grid, grid, order=1)

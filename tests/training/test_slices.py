@@ -80,7 +80,7 @@ def test_the_shape_of_spines_is_not_learned_from_slices(examples: list[Example])
 
 def answers(probabilities: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the teacher say this of each case."""
-    monkeypatch.setattr(selftraining, "_probabilities", lambda example, _: probabilities[example.case.name])
+    monkeypatch.setattr(selftraining, "teacher_says", lambda example, _: probabilities[example.case.name])
 
 
 def told(labels: LabelMap, **other: str) -> np.ndarray:
