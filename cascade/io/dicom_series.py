@@ -25,6 +25,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from cascade.errors import InputError
+from cascade.io.folders import walk
 from cascade.io.recognise import head_of, is_dicom, is_zip
 
 #: MR Image Storage, Enhanced MR Image Storage, Legacy Converted Enhanced MR Image Storage.
@@ -321,7 +322,7 @@ def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | No
 
 def _files(path: Path) -> Iterator[DicomFile]:
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
+        for file in walk(path):
             if file.is_file() and is_dicom(head_of(file)):
                 yield DicomFile(str(file), file.parent, file)
     elif is_zip(head_of(path)):
