@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -80,6 +81,7 @@ def save_report(result: Result, path: Path, title: str) -> None:
 
 def page_of(result: Result, title: str) -> str:
     """The page of one scan, as HTML that needs nothing else."""
+    title = shown(title)
     return _template("page.html").substitute(
         title=html.escape(title),
         style=_asset("style.css"),
@@ -137,12 +139,12 @@ class ReportIndex:
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{report}: expected a report of this version ({error}); make it again") from error
         place = self._place(report)
-        card = dataclasses.replace(card, title=place.with_name(card.title).as_posix())
-        self._cards.append((card, place.as_posix()))
+        card = dataclasses.replace(card, title=shown(place.with_name(card.title).as_posix()))
+        self._cards.append((card, quote(os.fsencode(place.as_posix()))))
 
     def add_failed(self, report: Path, title: str, why: str) -> None:
         """Take up a scan whose report there will not be, and why."""
-        self._failed.append((self._place(report).with_name(title).as_posix(), why))
+        self._failed.append((shown(self._place(report).with_name(title).as_posix()), shown(why)))
 
     def _place(self, report: Path) -> Path:
         return Path(os.path.relpath(report, self.folder))
@@ -161,6 +163,15 @@ class ReportIndex:
         )
         with replacing(self.folder / "index.html") as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def shown(name: str) -> str:
+    r"""A file name as text for people: bytes that are no UTF-8 are replaced, and a locale that knows only ASCII does not matter.
+
+    >>> shown("sc\udce9n.nii.gz") == "sc\N{REPLACEMENT CHARACTER}n.nii.gz"
+    True
+    """
+    return os.fsencode(name).decode("utf-8", "replace") if any("\udc80" <= letter <= "\udcff" for letter in name) else name
 
 
 def _asset(name: str) -> str:
