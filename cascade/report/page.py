@@ -9,12 +9,12 @@ import json
 import math
 import os
 import re
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -37,6 +37,8 @@ _THUMBNAIL = (360, 400)
 #: What a thumbnail shows around the labelled structures.
 _AROUND_MM = 25.0
 _CARD = re.compile(r'<script type="application/json" id="card-data">(?P<card>.*?)</script>')
+#: What stands for itself in an address (RFC 3986).
+_PLAIN = frozenset(string.ascii_letters + string.digits + "-._~/")
 #: Confidence below which a level is marked.
 _LOW = 0.9
 #: Columns of the two tables: field of `Measurement`, heading, unit, decimals, explanation.
@@ -140,7 +142,7 @@ class ReportIndex:
             raise InputError(f"{report}: expected a report of this version ({error}); make it again") from error
         place = self._place(report)
         card = dataclasses.replace(card, title=shown(place.with_name(card.title).as_posix()))
-        self._cards.append((card, quote(os.fsencode(place.as_posix()))))
+        self._cards.append((card, _address(place)))
 
     def add_failed(self, report: Path, title: str, why: str) -> None:
         """Take up a scan whose report there will not be, and why."""
@@ -172,6 +174,15 @@ def shown(name: str) -> str:
     True
     """
     return os.fsencode(name).decode("utf-8", "replace") if any("\udc80" <= letter <= "\udcff" for letter in name) else name
+
+
+def _address(path: Path) -> str:
+    """A relative path as an address: every byte but letters, digits and a few signs is written as its number.
+
+    >>> _address(Path("a/50% #1.html"))
+    'a/50%25%20%231.html'
+    """
+    return "".join(chr(byte) if chr(byte) in _PLAIN else f"%{byte:02X}" for byte in os.fsencode(path.as_posix()))
 
 
 def _asset(name: str) -> str:
