@@ -97,14 +97,6 @@ def write_header(path: Path, offset: int, values: list[float]) -> None:
     plain.unlink()
 
 
-def write_zero_spacing(path: Path) -> None:
-    write_header(path, 84, [0.0])
-
-
-def write_negative_spacing(path: Path) -> None:
-    write_header(path, 80, [-2.0])
-
-
 def write_singular(path: Path) -> None:
     write_header(path, 280, [0.0, 0.0, 0.0])
 
@@ -128,8 +120,6 @@ BEFORE = {
     write_constant: "every voxel has the value 7",
     write_nan: "no voxel holds a finite number",
     write_thin: "at least 5 voxels along each axis",
-    write_zero_spacing: "positive voxel spacing",
-    write_negative_spacing: "positive voxel spacing",
     write_singular: "invertible affine",
 }
 WITHOUT_SPINE = {write_noise: "no spine found", write_sphere: "no spine found"}
