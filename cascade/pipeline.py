@@ -23,7 +23,7 @@ from cascade.cohorts.keep import Keep
 from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import Workers, core_count
-from cascade.errors import InputError, NumberingError
+from cascade.errors import InputError, NumberingError, WorkersError
 from cascade.io.formats import Source
 from cascade.io.memory import read_image
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
@@ -40,6 +40,8 @@ from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, LabelMap, Volume
 
+#: The process whose networks have started threads; one that is forked from it has none of them, and would wait for them for ever.
+_processes: set[int] = set()
 #: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
 _NETWORKS = threading.Lock()
 MIN_VOXELS, FEW_SLICES = 5, 8
@@ -173,10 +175,10 @@ class Segmenter:
         output : path, optional
             Folder for the labels and ``manifest.jsonl``. Without it the results come back in memory, as `Outcome.result`.
         executor : Executor or Workers, optional
-            Any of `concurrent.futures`: threads read and write while the networks work; worker processes load the weights once
-            each (`cascade.cohorts.workers.WorkerProcesses` survives the death of one); ``Client.get_executor()`` of Dask reaches other
-            machines. By default one scan after the other. At most twice as many scans as there are cores are submitted and not
-            done, which bounds the memory; `cascade.cohorts.workers.Workers` says another number.
+            Any of `concurrent.futures` whose processes start afresh: threads read and write while the networks work; worker processes
+            load the weights once each (`cascade.cohorts.workers.WorkerProcesses` survives the death of one);
+            ``Client.get_executor()`` of Dask reaches other machines. By default one scan after the other. At most twice as many scans as
+            there are cores are submitted and not done, which bounds the memory; `cascade.cohorts.workers.Workers` says another number.
         resume : bool
             Leave out what the manifest says is done, with the same scan, weights and options.
         root : path, optional
@@ -197,7 +199,7 @@ class Segmenter:
         OutputError
             The manifest cannot be written.
         WorkersError
-            The executor cannot be used any more.
+            The executor forks (a ProcessPoolExecutor does by default on Linux, up to Python 3.13), or cannot be used any more.
         """
         jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
         task = Task(self, Keep() if output else None, scheme, numbering)
@@ -212,11 +214,13 @@ class Segmenter:
 
     def perceive(self, image: Any, series: str | None = None, affine: ArrayLike | None = None) -> Perception:
         """Run both networks on one scan; the parameters and errors are those of `segment`."""
+        _check_not_forked()
         clock = _Clock()
         scan, source, notices = read_scan(image, series, affine)
         clock.lap("read")
         with _NETWORKS:
             clock.restart()
+            _processes.add(os.getpid())
             spine = locate(scan, self.stage1)
             clock.lap("stage1_spine")
             tissues = classify(scan, spine.centreline_mm, self.stage2)
@@ -314,6 +318,14 @@ def read_scan(image: Any, series: str | None = None, affine: ArrayLike | None = 
     if scan.data.min() == scan.data.max():
         raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
     return scan, source, tuple(notices)
+
+
+def _check_not_forked() -> None:
+    if _processes and os.getpid() not in _processes:
+        raise WorkersError(
+            "expected a process that was started afresh; this one was forked after a segmentation, and its networks would never answer; "
+            "start it with multiprocessing.get_context('spawn'), or use cascade.cohorts.workers.WorkerProcesses"
+        )
 
 
 def _clicks(clicks: Clicks) -> tuple[Click, ...]:

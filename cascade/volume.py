@@ -47,8 +47,11 @@ class Grid:
     vox2world: FloatArray
 
     def __post_init__(self) -> None:
-        affine = np.array(self.vox2world, dtype=np.float64)
-        shape = tuple(int(n) for n in self.shape)
+        try:
+            affine = np.array(self.vox2world, dtype=np.float64)
+            shape = tuple(int(n) for n in self.shape)
+        except (TypeError, ValueError) as error:
+            raise InputError("expected three whole numbers as shape and 4 x 4 real numbers as affine; found something else") from error
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"expected a shape of three positive lengths, got {shape}")
         if math.prod(shape) > MAX_VOXELS:
@@ -143,7 +146,7 @@ class Volume:
     grid: Grid
 
     def __post_init__(self) -> None:
-        _check_shape(self.data, self.grid)
+        _check_data(self.data, self.grid, "iuf", "real numbers, not of the type {}; for True and False use data.astype('float32')")
 
     def reoriented(self, axcodes: str) -> Volume:
         """Store the same image with axes along `axcodes`."""
@@ -187,7 +190,7 @@ class LabelMap:
     scheme: LabelScheme
 
     def __post_init__(self) -> None:
-        _check_shape(self.data, self.grid)
+        _check_data(self.data, self.grid, "iu", "whole numbers, not of the type {}")
         strangers = set(self.values) - set(self.scheme.ids.values())
         if strangers:
             raise SchemeError(f"values {sorted(strangers)} are not in the label scheme {self.scheme.name!r}")
@@ -323,6 +326,12 @@ def _matching_axes(source: Grid, target: Grid) -> list[int]:
     return best if len(set(best)) == 3 else [0, 1, 2]
 
 
-def _check_shape(data: NDArray[Any], grid: Grid) -> None:
+def _check_data(data: NDArray[Any], grid: Grid, kinds: str, wanted: str) -> None:
+    if not isinstance(data, np.ndarray):
+        raise InputError(f"expected an array of numpy as data; found {type(data).__name__}; convert it with numpy.asarray")
+    if data.dtype.kind not in kinds:
+        raise InputError(f"expected data of {wanted.format(data.dtype)}")
+    if not isinstance(grid, Grid):
+        raise InputError(f"expected a Grid, which says where the voxels are; found {type(grid).__name__}; Grid(data.shape, vox2world)")
     if data.shape != grid.shape:
         raise InputError(f"expected data of shape {grid.shape} as its grid says, got {data.shape}")

@@ -6,14 +6,16 @@ import dataclasses
 import json
 from itertools import permutations, product
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import cascade
-from cascade.errors import InputError, NoSpineError, NumberingError, SchemeError
+from cascade.errors import CascadeError, InputError, NoSpineError, NumberingError, SchemeError
 from cascade.evaluation.metrics import dice
 from cascade.io.nifti import write_volume
 from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, LabelScheme, rank
@@ -392,3 +394,41 @@ class TestNotebooks:
 
     def test_the_package_lists_its_public_names_only(self) -> None:
         assert dir(cascade) == sorted(cascade.__all__)
+
+
+class TestWhatPeoplePassFromPython:
+    """One line each, instead of a traceback from a library below."""
+
+    GRID = Grid((5, 6, 7), np.diag([4.0, 1.0, 1.0, 1.0]))
+
+    @pytest.mark.parametrize("dtype", [bool, complex, object, "U1", "M8[s]"])
+    def test_data_that_are_no_real_numbers_are_refused(self, dtype: Any) -> None:
+        with pytest.raises(InputError, match="expected data of real numbers, not of the type"):
+            Volume(np.zeros(self.GRID.shape, dtype=dtype), self.GRID)
+
+    @pytest.mark.parametrize("data", [[[[1.0]]], None, "scan", torch.zeros(5, 6, 7)], ids=["list", "none", "text", "tensor"])
+    def test_data_that_are_no_array_are_refused(self, data: Any) -> None:
+        with pytest.raises(InputError, match="expected an array of numpy as data"):
+            Volume(data, self.GRID)
+
+    def test_an_affine_in_place_of_a_grid_is_refused(self) -> None:
+        with pytest.raises(InputError, match="expected a Grid"):
+            Volume(np.zeros((5, 6, 7), np.float32), np.eye(4))  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("affine", [None, "RAS", np.eye(3), np.full((4, 4), "x")], ids=["none", "text", "3x3", "letters"])
+    def test_a_grid_of_something_else_is_refused(self, affine: Any) -> None:
+        with pytest.raises(InputError, match="affine"):
+            Grid((5, 6, 7), affine)
+
+    @pytest.mark.parametrize("image", ["", b"", None, 7, np.zeros((5, 6, 7)), torch.zeros(5, 6, 7)], ids=lambda image: type(image).__name__)
+    def test_an_image_that_is_neither_path_nor_volume_is_refused(self, image: Any, oracle_weights: Path) -> None:
+        with pytest.raises(InputError, match="expected a path"):
+            Segmenter.from_pretrained("cpu", oracle_weights).segment(image)
+
+    def test_a_device_of_torch_is_as_good_as_its_name(self, oracle_weights: Path) -> None:
+        assert Segmenter.from_pretrained(torch.device("cpu"), oracle_weights).device == "cpu"  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("device", ["", "gpu", "cpu:x", "meta", None, 3, "cuda:99"])
+    def test_a_device_that_is_none_is_refused(self, device: Any, oracle_weights: Path) -> None:
+        with pytest.raises(CascadeError, match=r"device .*: expected one that"):
+            Segmenter.from_pretrained(device, oracle_weights)

@@ -112,7 +112,7 @@ def _combine(tables: dict[str, Path], path: Path) -> None:
 def _enter(index: ReportIndex, job: Job, report: Path, outcome: Outcome) -> bool:
     """Take up a scan in the index; tell whether its report could be read."""
     if outcome.state != "done":
-        index.add_failed(report, job.title, (outcome.error or "").partition(f"{job.image}: ")[2])
+        index.add_failed(report, job.title, job.without_folders(outcome.error or "").removeprefix(f"{job.title}: "))
         return True
     try:
         index.add(report)

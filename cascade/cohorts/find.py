@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from cascade.cohorts.job import MANIFEST, Job
 from cascade.errors import CascadeError, InputError, OutputError
 from cascade.io.extras import extra
 from cascade.io.formats import DICOM, NIFTI, OUTPUT_SUFFIXES, TITLES, ZIP, find_scans, find_suffix, format_of, stem
+from cascade.io.recognise import is_there
 
 if TYPE_CHECKING:
     from cascade.io.dicom_series import Series
@@ -101,7 +103,8 @@ def find_jobs(request: Request) -> tuple[list[Job], list[CascadeError]]:
     if request.is_single and len(request.inputs) > 1:
         raise OutputError(f"{request.output}: expected a folder for several scans; found a file name; give -o a folder")
     search = _Search(request)
-    scans = [scan for given in request.inputs for scan in search.attempt(search.scans, given)]
+    found = {given: search.attempt(search.scans, given) for given in dict.fromkeys(request.inputs)}
+    scans = [scan for given in found for scan in found[given]] if request.is_single else _named_apart(found)
     if request.is_single:
         return [_only_job(request, scans)] if scans else [], search.problems
     jobs, clashes = _one_each(request.job(scan) for scan in scans)
@@ -134,6 +137,21 @@ def _one_each(jobs: Iterable[Job]) -> tuple[list[Job], list[CascadeError]]:
             text = f"{job}: expected an output of its own; {job.output} is that of {other}; give another output, or the root of both"
             clashes.append(InputError(text))
     return list(first.values()), clashes
+
+
+def _named_apart(found: Mapping[Path, list[FoundScan]]) -> list[FoundScan]:
+    """The scans of all inputs; where two inputs have scans of one name, names begin with the inputs' folders, as far as these differ."""
+    owners: dict[Path, set[Path]] = defaultdict(set)
+    for given, scans in found.items():
+        for scan in scans:
+            owners[scan.name].add(given)
+    if all(len(inputs) == 1 for inputs in owners.values()):
+        return [scan for scans in found.values() for scan in scans]
+    places = {given: Path(os.path.normpath((given if given.is_dir() else given.parent).absolute())) for given in found}
+    common = Path(os.path.commonpath(places.values()))
+    return [
+        dataclasses.replace(scan, name=places[given].relative_to(common) / scan.name) for given, scans in found.items() for scan in scans
+    ]
 
 
 def _only_job(request: Request, scans: list[FoundScan]) -> Job:
@@ -170,14 +188,16 @@ class _Search:
 
     def scans(self, given: Path) -> list[FoundScan]:
         """Scans of one input."""
-        if given.is_dir():
+        if is_there(given) and given.is_dir():
             return self._scans_in(given)
         if format_of(given) is ZIP and not self.single:
             return self._series_in(given, given.parent)
         return [FoundScan(given, Path(stem(given.name)), find_suffix(given.name), self.series)]
 
     def _scans_in(self, given: Path) -> list[FoundScan]:
-        kinds = dict(find_scans(given, self.output))
+        if self.output == given.resolve():
+            raise OutputError(f"{self.output}: expected an output folder other than that of the scans; give -o a folder in it or elsewhere")
+        kinds = dict(find_scans(given, self.output, self._unreadable))
         if not kinds:
             raise InputError(f"{given}: expected scans ({', '.join(TITLES)}) in this folder; found none")
         scans = [
@@ -190,6 +210,9 @@ class _Search:
         if DICOM in kinds.values():
             scans += self.attempt(self._series_in, given, given)
         return scans
+
+    def _unreadable(self, error: OSError) -> None:
+        self.problems.append(InputError(f"{error.filename}: expected a folder that can be read; {error.strerror}; change its permissions"))
 
     def _series_in(self, path: Path, root: Path) -> list[FoundScan]:
         """The DICOM series to segment in every study of a folder or zip."""

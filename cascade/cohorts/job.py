@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +54,17 @@ class Job:
     def title(self) -> str:
         """What tells where the scan came from without telling the folders above it."""
         return f"{self.image.name}{self._series}"
+
+    def without_folders(self, text: str) -> str:
+        """What is said about the scan, without the folders above any file.
+
+        >>> Job(Path("/a b/t2.mha"), Path("out/t2.nii.gz")).without_folders("/a b/t2.mha: no /a b/t2.raw, out/t2.nii.gz, nor /x/y.dcm")
+        't2.mha: no t2.raw, t2.nii.gz, nor y.dcm'
+        """
+        folders = {path.parent for path in (self.image / "x", self.image, self.output, *self.beside)} - {Path()}
+        for folder in sorted({str(each) for path in folders for each in (path, path.absolute())}, key=len, reverse=True):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return re.sub(r"(?:[A-Za-z]:)?[/\\](?:[^\s/\\:;,'\"]+[/\\])+", "", text)
 
     @property
     def _series(self) -> str:

@@ -39,6 +39,22 @@ TRIES = 3
 _HOPELESS = 5 * TRIES
 
 
+def check_executor(executor: Executor) -> None:
+    """Refuse processes that are forked: the threads of the networks do not live on in them, and they would wait for these for ever.
+
+    Raises
+    ------
+    WorkersError
+        The executor forks.
+    """
+    context = getattr(executor, "_mp_context", None)
+    if isinstance(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":
+        raise WorkersError(
+            "expected worker processes that start afresh; this ProcessPoolExecutor forks, after which the networks never answer; "
+            "use cascade.cohorts.workers.WorkerProcesses(n), or ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'))"
+        )
+
+
 @dataclass(frozen=True)
 class Workers:
     """Who does the work, and how many jobs they are given at a time.
@@ -52,6 +68,9 @@ class Workers:
 
     executor: Executor
     ahead: Callable[[], int]
+
+    def __post_init__(self) -> None:
+        check_executor(self.executor)
 
 
 def spread(

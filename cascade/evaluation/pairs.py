@@ -12,6 +12,7 @@ import numpy as np
 
 from cascade.errors import InputError
 from cascade.io.cases import Case, list_cases, read_known_labels
+from cascade.io.folders import walk
 from cascade.io.formats import NIFTI, find_suffix
 from cascade.io.nifti import noted_scheme
 from cascade.labels import CASCADE, VERSE, LabelScheme, get_scheme
@@ -168,7 +169,7 @@ def _case_of_file(labels: Path, relative: Path, scheme: str | None) -> Case:
 def _label_files(folder: Path) -> list[Path]:
     """Label files of a folder. Of those that differ only in their endings, the ones that are not called labels are scans."""
     groups: dict[Path, list[Path]] = defaultdict(list)
-    for path in sorted(folder.rglob("*")):
+    for path in walk(folder):
         if _is_nifti(path) and not path.name.startswith("."):
             groups[path.with_name(stem(path))].append(path)
     if not groups:

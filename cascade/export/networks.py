@@ -19,8 +19,11 @@ from cascade.networks.patches import patch_shape_for
 from cascade.networks.spec import CASCADE_STAGES, StageSpec
 from cascade.volume import Shape
 
-#: Largest difference of a logit from torch's.
-TOLERANCE = 1e-3
+#: Largest difference of a logit from torch's. The sums behind instance normalisation run over all voxels (7 million at stage 1's largest
+#: input) in float32, and other programs add them in another order: 0.0025 was found there with ONNX Runtime, 0.00002 with torch, against
+#: float64. A logit that is off by d moves a probability by at most d / 2 (the slope of the logistic function, twice), so by 0.005 here,
+#: and changes the class of a voxel only where two are that close to equally likely.
+TOLERANCE = 1e-2
 #: Names of the one input and the one output, and of their axes that may have any length that the StageSpec allows.
 INPUT, OUTPUT, AXES = "image", "logits", {0: "batch", 2: "x", 3: "y", 4: "z"}
 

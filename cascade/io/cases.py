@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
 from cascade.errors import InputError
+from cascade.io.folders import walk
 from cascade.io.formats import NIFTI
 from cascade.io.nifti import read_image, read_label_array, write_labels, write_volume
 from cascade.labels import CASCADE_EXTENDED, LabelScheme, get_scheme
@@ -151,7 +153,7 @@ def list_cases(source: Path, split: str | None = None, scheme: str = "verse") ->
     if table.is_file():
         cases = [_case_of_row(row, table, scheme) for row in _rows(table)]
     else:
-        cases = [_case_of_image(image, scheme) for image in sorted(source.rglob("*_image.nii*"))]
+        cases = [_case_of_image(image, scheme) for image in walk(source) if fnmatch(image.name, "*_image.nii*")]
     if any(case.points for case in cases):
         cases = [case for case in cases if case.points or case.labels.is_file()]
     cases = [case for case in cases if split in (None, case.split) or not case.split]

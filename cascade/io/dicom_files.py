@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from cascade.errors import InputError
+from cascade.io.folders import walk
 from cascade.io.recognise import head_of, is_dicom, is_zip
 
 #: What pydicom raises on files that break the standard.
@@ -107,7 +108,7 @@ def functional_group(dataset: Dataset, frame: int, keyword: str) -> Dataset | No
 def files_in(path: Path) -> Iterator[DicomFile]:
     """Yield the DICOM files of a folder (searched recursively) or zip, or the file itself."""
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
+        for file in walk(path):
             if file.is_file() and is_dicom(head_of(file)):
                 yield DicomFile(str(file), file.parent, file)
     elif is_zip(head_of(path)):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from cascade.errors import InputError, OutputError
 from cascade.io import recognise
 from cascade.io.extras import extra
+from cascade.io.folders import walk
 from cascade.io.recognise import head_of, is_there
 
 if TYPE_CHECKING:
@@ -185,23 +186,28 @@ def stem(name: str) -> str:
     return name[: len(name) - len(find_suffix(name))]
 
 
-def find_scans(folder: Path, leave_out: Path) -> Iterator[tuple[Path, Format]]:
+def find_scans(folder: Path, leave_out: Path, report: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, Format]]:
     """Find the files in a folder, searched recursively, that are scans by content or by name; labels and earlier outputs are skipped.
+
+    What is a scan by name alone is among them, also a link that leads nowhere: whoever reads it says what is wrong.
 
     Parameters
     ----------
     folder : Path
     leave_out : Path
-        Folder that outputs go to.
+        Folder that outputs go to; left out where it lies in `folder`.
+    report : callable, optional
+        Is told of folders that cannot be read.
     """
-    outputs = leave_out.resolve()
-    for file in sorted(folder.rglob("*")):
-        if not file.is_file() or file.name.startswith(".") or outputs in (file.resolve(), *file.resolve().parents):
+    outputs, top = (f"{os.path.realpath(path)}{os.sep}" for path in (leave_out, folder))
+    for file in walk(folder, report):
+        if file.name.startswith(".") or (outputs.startswith(top) and outputs != top and os.path.realpath(file).startswith(outputs)):
             continue
         named = format_of_name(file.name)
         if stem(file.name).lower().endswith(_ENDINGS_OF_LABELS) or (named and not named.read_scan):
             continue
-        found = format_of(file) or (NIFTI if named is NIFTI else None)
+        may_be = named or (file.is_symlink() and "." not in file.name and not is_there(file))
+        found = format_of(file) or (NIFTI if may_be else None)
         if found:
             yield file, found
 

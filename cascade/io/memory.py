@@ -51,6 +51,8 @@ def read_image(image: Any, series: str | None = None, affine: ArrayLike | None =
     if isinstance(image, Volume):
         return image, None
     if isinstance(image, str | os.PathLike):
+        if image == "":
+            raise InputError("image: expected a path; found an empty one")
         return read_scan_file(Path(image), series)
     if (datasets := _datasets(image)) is not None:
         return _from_datasets(datasets, series)

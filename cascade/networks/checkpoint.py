@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cascade.errors import CascadeError, CheckpointError
+from cascade.errors import CascadeError, CheckpointError, first_line
 from cascade.io import schema
 from cascade.networks.limits import check_arguments
 from cascade.networks.spec import NETWORKS, StageSpec
@@ -236,8 +236,8 @@ def _filled(network: torch.nn.Module, spec: StageSpec, content: bytes, path: Pat
     return network
 
 
-def choose_device(wanted: str) -> str:
-    """Resolve ``"auto"``, and check that another device is there.
+def choose_device(wanted: object) -> str:
+    """Resolve ``"auto"``, and check that another device (a name, or a `torch.device`) is there.
 
     Raises
     ------
@@ -247,8 +247,13 @@ def choose_device(wanted: str) -> str:
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    wanted = str(wanted)
     if wanted == "auto":
         return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
     if not there.get(wanted.split(":")[0], False):
         raise CascadeError(f"device {wanted!r}: expected one that is there: auto, {', '.join(k for k, v in there.items() if v)}")
+    try:
+        torch.empty(0, device=wanted)
+    except RuntimeError as error:
+        raise CascadeError(f"device {wanted!r}: expected one that can be used; {first_line(error)}; choose another") from error
     return wanted

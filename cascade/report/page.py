@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,8 @@ _THUMBNAIL = (360, 400)
 #: What a thumbnail shows around the labelled structures.
 _AROUND_MM = 25.0
 _CARD = re.compile(r'<script type="application/json" id="card-data">(?P<card>.*?)</script>')
+#: What stands for itself in an address (RFC 3986).
+_PLAIN = frozenset(string.ascii_letters + string.digits + "-._~/")
 #: Confidence below which a level is marked.
 _LOW = 0.9
 #: Columns of the two tables: field of `Measurement`, heading, unit, decimals, explanation.
@@ -80,6 +83,7 @@ def save_report(result: Result, path: Path, title: str) -> None:
 
 def page_of(result: Result, title: str) -> str:
     """The page of one scan, as HTML that needs nothing else."""
+    title = shown(title)
     return _template("page.html").substitute(
         title=html.escape(title),
         style=_asset("style.css"),
@@ -137,12 +141,12 @@ class ReportIndex:
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{report}: expected a report of this version ({error}); make it again") from error
         place = self._place(report)
-        card = dataclasses.replace(card, title=place.with_name(card.title).as_posix())
-        self._cards.append((card, place.as_posix()))
+        card = dataclasses.replace(card, title=shown(place.with_name(card.title).as_posix()))
+        self._cards.append((card, _address(place)))
 
     def add_failed(self, report: Path, title: str, why: str) -> None:
         """Take up a scan whose report there will not be, and why."""
-        self._failed.append((self._place(report).with_name(title).as_posix(), why))
+        self._failed.append((shown(self._place(report).with_name(title).as_posix()), shown(why)))
 
     def _place(self, report: Path) -> Path:
         return Path(os.path.relpath(report, self.folder))
@@ -161,6 +165,24 @@ class ReportIndex:
         )
         with replacing(self.folder / "index.html") as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def shown(name: str) -> str:
+    r"""A file name as text for people: bytes that are no UTF-8 are replaced, and a locale that knows only ASCII does not matter.
+
+    >>> shown("sc\udce9n.nii.gz") == "sc\N{REPLACEMENT CHARACTER}n.nii.gz"
+    True
+    """
+    return os.fsencode(name).decode("utf-8", "replace") if any("\udc80" <= letter <= "\udcff" for letter in name) else name
+
+
+def _address(path: Path) -> str:
+    """A relative path as an address: every byte but letters, digits and a few signs is written as its number.
+
+    >>> _address(Path("a/50% #1.html"))
+    'a/50%25%20%231.html'
+    """
+    return "".join(chr(byte) if chr(byte) in _PLAIN else f"%{byte:02X}" for byte in os.fsencode(path.as_posix()))
 
 
 def _asset(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -154,7 +155,8 @@ class TestWorkerProcesses:
         assert len(processes) <= 2
 
     def test_a_plain_process_pool_that_breaks_says_so(self) -> None:
-        with ProcessPoolExecutor(1) as executor, pytest.raises(WorkersError, match="go on with a new one"):
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=fresh) as executor, pytest.raises(WorkersError, match="go on with a new one"):
             results(spread([3], die_at_three, Workers(executor, lambda: 1)))
 
     def test_processes_are_killed_when_the_block_is_left_by_an_error(self) -> None:

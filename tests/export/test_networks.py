@@ -69,9 +69,9 @@ def test_a_network_that_differs_is_an_error_that_names_the_file(checkpoint: Chec
     run = torch_runner(checkpoint.network)
     assert compare(checkpoint, run, tmp_path / "x.onnx") == 0.0
     with pytest.raises(
-        ExportError, match=r"x\.onnx: expected logits within 0\.001 of torch's; found a difference of 0\.00\d+ at input shape"
+        ExportError, match=r"x\.onnx: expected logits within 0\.01 of torch's; found a difference of 0\.01\d+ at input shape"
     ):
-        compare(checkpoint, lambda image: run(image) + np.float32(0.0015), tmp_path / "x.onnx")
+        compare(checkpoint, lambda image: run(image) + np.float32(0.015), tmp_path / "x.onnx")
     with pytest.raises(ExportError, match="found a difference of nan"):
         compare(checkpoint, lambda image: run(image) * np.float32(np.nan), tmp_path / "x.onnx")
 

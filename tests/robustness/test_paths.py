@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cascade.io.nifti import write_labels, write_volume
 from tests import blocks
 from tests.cohorts.test_find import KnowsTheAnswer
 from tests.conftest import AnswerWith
+from tests.dicom_files import slices, write_series
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha")
 #: Non-ASCII letters, shell and format characters, bytes that are no text, and the longest name that file systems take.
@@ -106,12 +108,69 @@ def test_a_link_to_the_input_is_not_overwritten(tmp_path: Path, answers: None, c
     assert "would be overwritten" in capfd.readouterr().err
 
 
-def test_links_in_circles_do_not_hold_up_a_folder(tmp_path: Path, answers: None) -> None:
+def test_links_in_circles_do_not_hold_up_a_folder(tmp_path: Path, answers: None, capfd: pytest.CaptureFixture[str]) -> None:
     write_volume(blocks.scan(), tmp_path / "in" / "t2.nii.gz")
     (tmp_path / "in" / "again").symlink_to(tmp_path / "in")
     (tmp_path / "in" / "self.nii.gz").symlink_to(tmp_path / "in" / "self.nii.gz")
-    assert command.main([str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    assert command.main([str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
     assert [path.name for path in (tmp_path / "out").rglob("*.nii.gz")] == ["t2.nii.gz"]
+    assert capfd.readouterr().err.count("cascade: error:") == 1, "the link to itself is told"
+
+
+@pytest.mark.parametrize("name", ["b.nii.gz", "b.mha", "b.nrrd", "b.dcm", "b.zip", "sub-02"])
+def test_a_link_that_leads_nowhere_is_told_and_the_others_are_done(
+    name: str, tmp_path: Path, answers: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_volume(blocks.scan(), tmp_path / "in" / "a.nii.gz")
+    (tmp_path / "in" / name).symlink_to("/nowhere/b.nii.gz")
+    (tmp_path / "in" / "notes.txt").symlink_to("/nowhere/notes.txt")
+    assert command.main([str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    said = capfd.readouterr().err
+    assert said.count("cascade: error:") == 1
+    assert f"in/{name}: expected a file or folder; there is no such file" in said
+    assert (tmp_path / "out" / "a.nii.gz").is_file()
+
+
+@pytest.mark.parametrize("name", ["b.mha", "b.nrrd", "b.dcm", "b.zip", "b.nii"])
+def test_a_file_that_is_a_scan_by_name_only_is_told(name: str, tmp_path: Path, answers: None, capfd: pytest.CaptureFixture[str]) -> None:
+    write_volume(blocks.scan(), tmp_path / "in" / "a.nii.gz")
+    (tmp_path / "in" / name).write_bytes(b"an error page of a web server")
+    assert command.main([str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    assert capfd.readouterr().err.count("cascade: error:") == 1
+    assert (tmp_path / "out" / "a.nii.gz").is_file()
+
+
+def test_a_linked_folder_of_a_patient_is_segmented_under_its_own_name(tmp_path: Path, answers: None) -> None:
+    write_volume(blocks.scan(), tmp_path / "store" / "p1" / "t2.nii.gz")
+    write_series(slices(blocks.scan("PSR")), tmp_path / "store" / "p2")
+    (tmp_path / "in").mkdir()
+    for patient in ("p1", "p2"):
+        (tmp_path / "in" / patient).symlink_to(tmp_path / "store" / patient)
+    assert command.main([str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.nii.gz"))
+    assert found == ["p1/t2.nii.gz", "p2/series-5.nii.gz"]
+
+
+def test_scans_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, answers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for patient in ("s1", "s2"):
+        write_volume(blocks.scan(), tmp_path / "in" / patient / "T2.nii.gz")
+    monkeypatch.chdir(tmp_path / "in")
+    for name, inputs in {"files": ["s1/T2.nii.gz", "s2/T2.nii.gz"], "folders": ["s1", "s2"], "mixed": ["s1", "../in/s2/T2.nii.gz"]}.items():
+        assert command.main([*inputs, "-o", str(tmp_path / name)]) == 0
+        assert sorted(path.parent.name for path in (tmp_path / name).rglob("T2.nii.gz")) == ["s1", "s2"]
+    assert command.main(["s1/T2.nii.gz", "s1/T2.nii.gz", "-o", str(tmp_path / "twice")]) == 0
+    assert (tmp_path / "twice" / "T2.nii.gz").is_file()
+
+
+def test_an_output_folder_may_hold_the_scans_but_not_be_theirs(tmp_path: Path, answers: None, capfd: pytest.CaptureFixture[str]) -> None:
+    write_volume(blocks.scan(), tmp_path / "top" / "in" / "T2.nii.gz")
+    assert command.main([str(tmp_path / "top" / "in"), "-o", str(tmp_path / "top" / "in")]) == 1
+    assert "expected an output folder other than that of the scans" in capfd.readouterr().err
+    assert command.main([str(tmp_path / "top" / "in"), "-o", str(tmp_path / "top")]) == 0
+    assert (tmp_path / "top" / "T2.nii.gz").is_file()
+    assert command.main([str(tmp_path / "top" / "in"), "-o", str(tmp_path / "top" / "in" / "out")]) == 0
+    assert command.main([str(tmp_path / "top" / "in"), "-o", str(tmp_path / "top" / "in" / "out")]) == 0
+    assert [p.name for p in (tmp_path / "top" / "in" / "out").rglob("*.nii.gz")] == ["T2.nii.gz"], "earlier outputs are no scans"
 
 
 # ---------------------------------------------------------------------------------------------- permissions
@@ -143,6 +202,29 @@ def test_a_file_that_may_not_be_read_is_an_input_error(tmp_path: Path, nobody: C
     for suffix in (*SUFFIXES, ".dcm", ".zip"):
         with pytest.raises(CascadeError, match=r"Permission denied|permission denied|no such file"):
             read_scan_file(tmp_path / f"scan{suffix}")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter; pytest's own are closed to nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+def test_a_folder_that_may_not_be_read_is_told_and_the_others_are_done(
+    open_folder: Path, answers: None, nobody: Callable[[], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_volume(blocks.scan(), open_folder / "in" / "a.nii.gz")
+    (open_folder / "in" / "locked" / "p1").mkdir(parents=True)
+    (open_folder / "in" / "locked").chmod(0)
+    nobody()
+    assert command.main([str(open_folder / "in"), "-o", str(open_folder / "out")]) == 1
+    assert command.main([str(open_folder / "in" / "locked" / "p1"), "-o", str(open_folder / "out")]) == 1
+    said = capfd.readouterr().err
+    assert "in/locked: expected a folder that can be read; Permission denied" in said
+    assert "locked/p1: expected a file or folder; there is no such file" in said
+    assert (open_folder / "out" / "a.nii.gz").is_file()
 
 
 def test_a_file_in_the_place_of_a_folder_is_an_output_error(tmp_path: Path) -> None:
