@@ -136,7 +136,8 @@ def combine_tables(tables: Mapping[str, Path], path: Path) -> None:
             raise InputError(f"{table_path}: expected the columns of the other tables; found others; measure the scan again")
         lines += [f"{scan}\t{row}" for row in rows]
     with replacing(path) as temporary:
-        temporary.write_text("\n".join([f"scan\t{heading}", *lines]) + "\n", encoding="utf-8")
+        content = "\n".join([f"scan\t{heading}", *lines]) + "\n"
+        temporary.write_text(content, encoding="utf-8", errors="surrogateescape")  # a file name need not be text
 
 
 def _cell(column: str, value: str | float | None) -> str:
