@@ -12,7 +12,7 @@ import numpy as np
 from cascade.evaluation.compare import StructureScore
 from cascade.evaluation.figures import Group
 from cascade.evaluation.results import CaseResult
-from cascade.labels import rank
+from cascade.labels import CANAL, in_order
 
 #: Colours that people with colour blindness can tell apart (Okabe and Ito 2008).
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999999")
@@ -85,7 +85,7 @@ def strip(results: Sequence[CaseResult], value: Callable[[StructureScore], float
     y = Axis(0.0, high, 252, 12)
     width = 60 + 46 * max(len(dots), 8)
     marks = [_line(50, y.at(tick), width - 8, y.at(tick), "grid") + _text(44, y.at(tick) + 4, f"{tick:g}", "end") for tick in y.ticks]
-    for column, structure in enumerate(sorted(dots, key=rank)):
+    for column, structure in enumerate([*in_order(dots), *(name for name in dots if name == CANAL)]):
         centre = 74 + 46 * column
         median = y.at(float(np.median([number for _, number in dots[structure]])))
         marks.append(_line(centre - 16, median, centre + 16, median, "interval"))

@@ -97,6 +97,14 @@ def write_header(path: Path, offset: int, values: list[float]) -> None:
     plain.unlink()
 
 
+def write_zero_spacing(path: Path) -> None:
+    write_header(path, 84, [0.0])
+
+
+def write_negative_spacing(path: Path) -> None:
+    write_header(path, 80, [-2.0])
+
+
 def write_singular(path: Path) -> None:
     write_header(path, 280, [0.0, 0.0, 0.0])
 

@@ -83,7 +83,7 @@ raise SystemExit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/test_archit
 """
     environment = os.environ | {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
     process = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=copy, timeout=600, check=False
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=environment, cwd=copy, timeout=600, check=False
     )
     assert process.returncode == 0, process.stdout[-4000:] + process.stderr[-4000:]
 
@@ -92,4 +92,4 @@ def test_new_files_are_typed_and_tidy(copy: Path) -> None:
     files = [path for recipe in RECIPES.values() for path in new_files(recipe)]
     assert len(files) >= 4
     ruff = [sys.executable, "-m", "ruff", "check", "-q", "--config", str(ROOT / "ruff.toml"), *files]
-    assert subprocess.run(ruff, cwd=copy, capture_output=True, text=True, check=False).stdout == ""
+    assert subprocess.run(ruff, cwd=copy, capture_output=True, encoding="utf-8", check=False).stdout == ""
