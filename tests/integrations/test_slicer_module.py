@@ -65,7 +65,7 @@ def test_its_menu_holds_what_a_click_can_be(logic: ModuleType) -> None:
 
 
 def test_the_command_is_one_that_cascade_segment_understands(logic: ModuleType, tmp_path: Path) -> None:
-    from cascade.cli.segment import _parser
+    from cascade.cli.options import _parser
 
     options = logic.Options(device="cpu", known={"highest": "T11", "count": "6"})
     words = logic.build_command("cascade-segment", logic.Files(tmp_path), options, with_clicks=True)

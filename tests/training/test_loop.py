@@ -315,4 +315,4 @@ class TestRecipe:
             path.write_text(text)
         with pytest.raises(Exception, match=r"recipe\.json: expected a (training recipe|StageSpec) in JSON") as caught:
             Recipe.read(path)
-        assert isinstance(caught.value, loop.CascadeError)
+        assert isinstance(caught.value, CascadeError)
