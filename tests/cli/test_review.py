@@ -38,7 +38,8 @@ def test_a_file_as_output_is_refused(scans: Path, tmp_path: Path, capsys: pytest
 def test_the_command_prints_one_address_on_this_machine_and_ends_with_ctrl_c(scans: Path, tmp_path: Path, oracle_weights: Path) -> None:
     options = ["-o", str(tmp_path / "out"), "--no-open", "--weights", str(oracle_weights), "--device", "cpu"]
     command = [sys.executable, "-m", "cascade.cli.review", str(scans), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a shell lets what it runs in the background ignore it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as process:
         assert process.stdout
         address = process.stdout.readline().strip()
         process.send_signal(signal.SIGINT)

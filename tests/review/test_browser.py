@@ -88,7 +88,8 @@ class Page:
 
 def serve(folder: Path, out: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-m", "cascade.cli.review", str(folder), "-o", str(out), "--no-open", "--who", "Ann", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - a shell lets what it runs in the background ignore it
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stdout
     return process, process.stdout.readline().strip()
 
