@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cascade.errors import InputError, TrainingError
+from cascade.errors import CascadeError, InputError, TrainingError
 from cascade.io.cases import read_cases
 from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
@@ -315,4 +315,4 @@ class TestRecipe:
             path.write_text(text)
         with pytest.raises(Exception, match=r"recipe\.json: expected a (training recipe|StageSpec) in JSON") as caught:
             Recipe.read(path)
-        assert isinstance(caught.value, loop.CascadeError)
+        assert isinstance(caught.value, CascadeError)
