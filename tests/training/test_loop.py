@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cascade.errors import InputError, TrainingError
+from cascade.errors import CascadeError, InputError, TrainingError
 from cascade.io.cases import read_cases
 from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
