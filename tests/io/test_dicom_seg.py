@@ -174,24 +174,14 @@ def test_images_that_cannot_be_named_are_refused_before_anything_is_computed(key
     assert "Secret" not in str(caught.value)
 
 
-def test_names_in_chinese_characters_are_kept(tmp_path: Path):
-    files = slices(blocks.scan())
-    for dataset in files:
-        dataset.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
-        dataset.PatientName = "Yamada^Tarou=山田^太郎"
+@pytest.mark.parametrize(
+    ("charset", "name"), [("ISO 2022 IR 87", "Yamada^Tarou=山田^太郎"), ("ISO 2022 IR 149", "Hong^Gildong=洪^吉洞=홍^길동")]
+)
+def test_japanese_and_korean_names_are_kept(charset: str, name: str, tmp_path: Path):
+    files = slices(blocks.scan(), SpecificCharacterSet=["", charset], PatientName=name)
     _, source = read_dicom(write_series(files, tmp_path / "series"))
     write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
-    assert pydicom.dcmread(tmp_path / "x.dcm").PatientName == "Yamada^Tarou=山田^太郎"
-
-
-def test_names_in_korean_characters_are_kept(tmp_path: Path):
-    files = slices(blocks.scan())
-    for dataset in files:
-        dataset.SpecificCharacterSet = ["", "ISO 2022 IR 149"]
-        dataset.PatientName = "Hong^Gildong=洪^吉洞=홍^길동"
-    _, source = read_dicom(write_series(files, tmp_path / "series"))
-    write_dicom_seg(blocks.labels(), tmp_path / "x.dcm", source)
-    assert pydicom.dcmread(tmp_path / "x.dcm").PatientName == "Hong^Gildong=洪^吉洞=홍^길동"
+    assert pydicom.dcmread(tmp_path / "x.dcm").PatientName == name
 
 
 @pytest.mark.parametrize("wrong_mm", ["0.09", "-3", "400"])
