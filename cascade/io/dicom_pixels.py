@@ -75,7 +75,7 @@ def _completed(dataset: Dataset, name: str) -> list[str]:
     assumed = []
     if not isinstance(getattr(dataset, "file_meta", None), Dataset):
         dataset.file_meta = FileMetaDataset()
-    if not attribute(dataset.file_meta, "TransferSyntaxUID"):
+    if _is_empty(dataset.file_meta, "TransferSyntaxUID", name):
         dataset.file_meta.TransferSyntaxUID = _syntax(dataset, name)
         assumed.append("TransferSyntaxUID is absent, and the one that the file is readable with is taken")
     bits = whole(dataset, "BitsAllocated", 0) or _bits(dataset)
@@ -88,14 +88,22 @@ def _completed(dataset: Dataset, name: str) -> list[str]:
         ("HighBit", stored - 1),
         ("PixelRepresentation", 0),
     ):
-        if attribute(dataset, keyword) is None:
+        if _is_empty(dataset, keyword, name):
             setattr(dataset, keyword, value)
             assumed.append(f"{keyword} is absent, and {value} is assumed")
     for keyword in ("RescaleSlope", "RescaleIntercept", "NumberOfFrames"):
-        if keyword in dataset and attribute(dataset, keyword) is None:
+        if keyword in dataset and _is_empty(dataset, keyword, name):
             del dataset[keyword]
             assumed.append(f"{keyword} is empty, and left out of account")
     return assumed
+
+
+def _is_empty(dataset: Dataset, keyword: str, name: str) -> bool:
+    """Tell whether an attribute is absent or empty; one that cannot be read is neither, and nothing is assumed in its place."""
+    try:
+        return dataset.get(keyword) in (None, "")
+    except DAMAGED as error:
+        raise InputError(f"{name}: expected a readable {keyword}; it is damaged ({type(error).__name__}); export it again") from None
 
 
 def _syntax(dataset: Dataset, name: str) -> UID:
@@ -165,7 +173,7 @@ def _turned(dataset: Dataset, stored: NDArray[Any]) -> NDArray[Any]:
 def _rescaled(frame: NDArray[Any], dataset: Dataset, number: int, name: str) -> NDArray[np.float32]:
     group = functional_group(dataset, number, "PixelValueTransformationSequence")
     holder = dataset if group is None else group
-    if any(attribute(holder, keyword) is None for keyword in ("RescaleSlope", "RescaleIntercept")):
+    if any(_is_empty(holder, keyword, name) for keyword in ("RescaleSlope", "RescaleIntercept")):
         return np.asarray(frame, dtype=np.float32)
     try:
         with np.errstate(over="ignore", invalid="ignore"), quiet():

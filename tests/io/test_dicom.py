@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
 from pydicom.uid import MPEG2MPML, UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from cascade.errors import InputError
@@ -294,3 +295,17 @@ def test_a_tolerance_is_told_with_two_decimals(tmp_path: Path):
     files[-1].ImagePositionPatient = [x, y + 0.25, z]
     with pytest.raises(InputError, match=r"at most 0\.20 mm off; found some 0\.\d\d mm off"):
         read_dicom(write_series(files, tmp_path))
+
+
+@pytest.mark.parametrize("keyword", ["BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation"])
+def test_what_is_damaged_is_not_taken_for_absent(keyword: str, tmp_path: Path):
+    folder = write_series(slices(blocks.scan("PSR")), tmp_path)
+    file = sorted(folder.iterdir())[0]
+    tag = Tag(keyword)
+    place = tag.group.to_bytes(2, "little") + tag.elem.to_bytes(2, "little")
+    content = file.read_bytes()
+    assert content.count(place + b"US") + content.count(place + b"CS") == 1
+    at = content.index(place) + 4
+    file.write_bytes(content[:at] + b"U\0" + content[at + 2 :])
+    with pytest.raises(InputError, match=rf"expected a readable {keyword}|truncated or damaged"):
+        read_dicom(folder)
