@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture import providers
 
 from cascade.io.nifti import write_labels, write_volume
 from cascade.pipeline import Segmenter
@@ -18,6 +19,10 @@ from tests import synthetic
 
 #: Type of the fixture `answer_with`.
 AnswerWith = Callable[[object], None]
+
+# Hypothesis also draws the numbers that stand in the modules of a project. Then a change anywhere changes every example, and whether the
+# package is installed does too: a test would fail because of a line that it never runs.
+providers._get_local_constants = lambda: providers._local_constants
 
 _COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 settings.register_profile("cascade", max_examples=25, **_COMMON)

@@ -161,7 +161,7 @@ def test_three_scans_are_reviewed_with_the_keyboard_and_a_kill_loses_nothing(bro
         again = Page(browser, address + f"#{second}")
         again.opened(second)
         assert "L2-L3" not in again.names
-        assert browser.find_element("css selector", "#state .badge").text == "corrected"
+        again.until("document.querySelector('#state .badge')?.textContent === 'corrected'")
         assert "no disc" in browser.find_element("id", "note").get_attribute("value")
         assert_nothing_foreign(browser, address)
     finally:

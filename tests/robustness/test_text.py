@@ -50,6 +50,10 @@ def test_a_failed_scan_is_told_without_the_folders_above_it(
     assert "Traceback" not in capfd.readouterr().err
 
 
+#: What a folder gets beside the files of each scan.
+TOGETHER = {"table": {b"levels.tsv"}}
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(
     "locale", [{"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C"}], ids=["posix", "c"]
@@ -67,6 +71,6 @@ def test_everything_is_written_under_a_locale_of_ascii(locale: dict[str, str], t
     assert b"Traceback" not in done.stderr
     for what, suffix in {"out": b".nii.gz", "json": b".json", "picture": b".png", "table": b".tsv", "report": b".html"}.items():
         found = {os.fsencode(path.name) for path in (tmp_path / what).iterdir()} - {b"index.html", b"manifest.jsonl"}
-        assert found == {name + suffix for name in NAMES}
+        assert found == {name + suffix for name in NAMES} | TOGETHER.get(what, set())
     help_text = subprocess.run([*words[:3], "--help"], env=os.environ | locale, capture_output=True, check=False)
     assert help_text.returncode == 0
