@@ -31,7 +31,7 @@ class Loading:
     weights: Path | None = None
 
     @staticmethod
-    def add_options(parser: argparse.ArgumentParser) -> None:
+    def add_options(parser: argparse._ActionsContainer) -> None:
         """Add the options that it is made of."""
         parser.add_argument(
             "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where the networks run (default: auto)"

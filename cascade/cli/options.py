@@ -1,4 +1,4 @@
-"""The options of ``cascade-segment``, parsed once."""
+"""What ``cascade-segment`` was told: its options, checked against one another."""
 
 from __future__ import annotations
 
@@ -8,35 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cascade._version import __version__
-from cascade.cli import console
+from cascade.cli.arguments import build_parser
 from cascade.cli.loading import Loading
 from cascade.cohorts.find import BESIDE, Request, is_file_name
 from cascade.errors import NumberingError
-from cascade.io.formats import OUTPUT_SUFFIXES, SEG_TYPES, SegType
-from cascade.labels import SCHEMES
+from cascade.io.formats import SegType
 
 if TYPE_CHECKING:
     from cascade.postproc.naming import Numbering
-
-_EXAMPLES = """\
-examples:
-  cascade-segment --demo demo                          a synthetic scan with known answers
-  cascade-segment t2_sag.nii.gz -o levels.nii.gz       one scan
-  cascade-segment t2_sag.nii.gz -o levels.nii.gz --json run.json --picture qc.png
-  cascade-segment t2_sag.nii.gz -o levels.nii.gz --table levels.tsv --report qc.html
-  cascade-segment scans/ -o out/ --picture pictures/   a folder; one bad scan does not stop the rest
-  cascade-segment scans/ -o out/ --jobs 4 --resume     a cohort, in four processes; goes on where an earlier run ended
-  cascade-segment study/ -o levels.dcm --series 5      a DICOM series in, a DICOM SEG out
-  cascade-segment study/ -o levels.dcm --sr measurements.dcm   with every measurement in a DICOM SR
-  cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
-  cascade-segment t2.nii.gz -o l.nii.gz --scheme verse every structure found, in another numbering
-  cascade-segment cut.nii.gz -o l.nii.gz --lowest L3   the sacrum is not in view, but you know the lowest body
-  cascade-segment t2.nii.gz -o l.nii.gz --clicks c.json  corrected where you clicked
-
-exit status: 0 done (warnings allowed), 1 a scan failed (the others are done), 2 unknown option or value.
-Research use only; not a medical device.
-"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +58,7 @@ class SegmentOptions:
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> SegmentOptions:
         """Parse the words of a command line; those that cannot be understood, or not together, end the process with status 2."""
-        parser = _parser()
+        parser = build_parser()
         given = parser.parse_args(arguments)
         _check(given, parser)
         scheme = "cascade-extended" if given.extended and given.scheme == "cascade" else given.scheme
@@ -153,60 +132,3 @@ def _anchor(text: str) -> tuple[str, tuple[float, float, float]]:
     except ValueError:
         raise ValueError(f"argument --anchor: expected LEVEL=X,Y,Z in mm, got {text!r}") from None
     return name, (x, y, z)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cascade-segment",
-        description="Segment and name lumbar vertebrae and discs in MR scans (NIfTI, DICOM, NRRD, MetaImage), offline.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("inputs", nargs="*", type=Path, metavar="INPUT",
-                        help="scan file, DICOM series (folder, zip, multi-frame), or folder of scans (searched recursively)")  # fmt: skip
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT",
-                        help="label file for one scan, whose suffix says the format (.nii.gz .nii .seg.nrrd .nrrd .mha .dcm), "
-                        "or folder for several (paths are mirrored)")  # fmt: skip
-    parser.add_argument(
-        "--format",
-        choices=[s.removeprefix(".") for s in OUTPUT_SUFFIXES],
-        help="format of the label files in a folder (default: nii.gz; dcm is DICOM SEG)",
-    )
-    parser.add_argument("--series", metavar="NUMBER", help="DICOM series number or UID (default: the only series, or the sagittal T2)")
-    parser.add_argument("--seg-type", choices=SEG_TYPES, default="binary", help="kind of DICOM SEG (default: binary)")
-    parser.add_argument("--bids", action="store_true", help="INPUT is a BIDS data set; results go to its derivatives/cascade, or to OUT")
-    parser.add_argument("--scheme", choices=[s for s in SCHEMES if s != "cascade-extended"], default="cascade",
-                        help="label numbers: cascade (L1-L5 = 1..5, discs L1/L2-L4/L5 = 6..9; default) or another data set's")  # fmt: skip
-    parser.add_argument("--extended", action="store_true", help="scheme cascade with every structure found: T8 to sacrum")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="levels, numbering, warnings, provenance (folder for several scans)")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="PNG of the column with named levels (folder for several scans)")
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="measurements, tab-separated, one row a structure (folder for several scans)"
-    )
-    parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="one HTML page with pictures and measurements (folder for several scans)"
-    )
-    parser.add_argument("--sr", type=Path, metavar="FILE",
-                        help="measurements as a DICOM SR that refers to the DICOM SEG of -o (folder for several scans)")  # fmt: skip
-    parser.add_argument("--lowest", metavar="LEVEL", help="you know the lowest vertebra in the scan, e.g. L3")
-    parser.add_argument("--highest", metavar="LEVEL", help="you know the highest vertebra in the scan, e.g. T11")
-    parser.add_argument("--count", type=int, choices=(4, 5, 6), help="you know the number of lumbar vertebrae")
-    parser.add_argument(
-        "--anchor", action="append", default=[], metavar="LEVEL=X,Y,Z", help="a RAS+ mm point in a level, e.g. L5=3,-20,-85; repeatable"
-    )
-    parser.add_argument("--clicks", type=Path, metavar="FILE",
-                        help="corrections for one scan: JSON, or point lists of 3D Slicer (.mrk.json); see docs/clicks.md")  # fmt: skip
-    parser.add_argument(
-        "--strict",
-        nargs="?",
-        const="all",
-        metavar="CODES",
-        help="exit 1 if a scan has a warning (of these comma-separated codes); outputs are written",
-    )
-    Loading.add_options(parser)
-    parser.add_argument("--jobs", type=console.positive, default=1, metavar="N", help="scans at a time, each in a process (default: 1)")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="scans go to a Dask cluster: tcp://host:port, or its scheduler file")
-    parser.add_argument("--resume", action="store_true", help="leave out what OUT/manifest.jsonl says is done")
-    parser.add_argument("--demo", type=Path, metavar="DIR", help="segment a synthetic scan, write everything to DIR, print Dice")
-    parser.add_argument("--version", action="version", version=f"cascade {__version__}")
-    return parser

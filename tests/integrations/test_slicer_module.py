@@ -65,11 +65,11 @@ def test_its_menu_holds_what_a_click_can_be(logic: ModuleType) -> None:
 
 
 def test_the_command_is_one_that_cascade_segment_understands(logic: ModuleType, tmp_path: Path) -> None:
-    from cascade.cli.options import _parser
+    from cascade.cli.arguments import build_parser
 
     options = logic.Options(device="cpu", known={"highest": "T11", "count": "6"})
     words = logic.build_command("cascade-segment", logic.Files(tmp_path), options, with_clicks=True)
-    parsed = _parser().parse_args(words[1:])
+    parsed = build_parser().parse_args(words[1:])
     assert parsed.inputs == [tmp_path / "scan.nii.gz"]
     assert parsed.output == tmp_path / "levels.seg.nrrd"
     assert (parsed.extended, parsed.device, parsed.highest, parsed.count) == (True, "cpu", "T11", 6)
