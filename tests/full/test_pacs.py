@@ -23,7 +23,7 @@ from cascade.phantom import PhantomSpec, render
 from tests import blocks
 from tests.dicom_files import slices, write_series
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.outside]
 
 
 def _free_port() -> int:

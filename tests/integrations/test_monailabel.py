@@ -25,7 +25,7 @@ from cascade.io.nifti import read_image, read_label_array, write_volume
 from cascade.labels import CASCADE_EXTENDED
 from cascade.phantom import render
 
-pytestmark = [pytest.mark.full, pytest.mark.server]
+pytestmark = [pytest.mark.full, pytest.mark.server, pytest.mark.outside]
 ROOT = Path(cascade.__file__).parents[1]
 APP = Path(__file__).parents[2] / "integrations" / "monailabel" / "app"
 

@@ -16,7 +16,7 @@ from cascade.phantom import PhantomSpec
 from cascade.report import ReportIndex, save_report
 from tests.phantom_result import phantom_result
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.outside]
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync --window-size=1280,1000"

@@ -17,7 +17,7 @@ import pytest
 from cascade.io.nifti import read_label_array, write_volume
 from cascade.phantom import PhantomSpec, render
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.outside]
 FLAGS = (
     "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync "
     "--use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist --window-size=1500,950"
