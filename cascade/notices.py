@@ -39,6 +39,7 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "body-split": Meaning("structure", "the body was fused with a neighbour and has been cut apart"),
         "missing-disc": Meaning("structure", "no disc was found between two bodies"),
         "stray-component-removed": Meaning("structure", "something that is no part of the chain was left out"),
+        "click-without-effect": Meaning("scan", "a click asks for something that is so already, or not there"),
         "few-slices": Meaning("scan", "the outer parts of the spine are not in view"),
         "not-finite": Meaning("scan", "some voxels are NaN or infinite"),
         "stage1-low-confidence": Meaning("scan", "the column was located, but not surely"),

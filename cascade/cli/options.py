@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from cascade.cli.loading import Loading
 from cascade.cohorts.find import BESIDE, Request, is_file_name
 from cascade.errors import NumberingError
 from cascade.io.formats import SegType
+from cascade.notices import CODES
 
 if TYPE_CHECKING:
     from cascade.postproc.naming import Numbering
@@ -62,7 +64,6 @@ class SegmentOptions:
         given = parser.parse_args(arguments)
         _check(given, parser)
         scheme = "cascade-extended" if given.extended and given.scheme == "cascade" else given.scheme
-        strict = None if given.strict is None else frozenset() if given.strict == "all" else frozenset(given.strict.split(","))
         return cls(
             _request(given),
             Loading(given.device, given.threads, _place(given, given.weights)),
@@ -70,7 +71,7 @@ class SegmentOptions:
             scheme,
             given.seg_type,
             given.clicks,
-            strict,
+            _strict(given, parser),
             given.jobs,
             given.scheduler,
             given.resume,
@@ -116,11 +117,25 @@ def _place(given: argparse.Namespace, path: Path | None) -> Path | None:
     return path.absolute() if path is not None and given.scheduler else path
 
 
+def _strict(given: argparse.Namespace, parser: argparse.ArgumentParser) -> frozenset[str] | None:
+    """The codes that are to fail a scan, none for all of them; None without the option."""
+    if given.strict in (None, "all"):
+        return None if given.strict is None else frozenset()
+    codes, known = frozenset(given.strict.split(",")), {code for code, meaning in CODES.items() if meaning.about != "case"}
+    for code in sorted(codes - known):
+        near = " or ".join(difflib.get_close_matches(code, known, n=1)) or "those of docs/warnings.md"
+        parser.error(f"argument --strict: expected codes of warnings such as {near}; no scan has {code!r}")
+    return codes
+
+
 def _numbering(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Numbering:
     from cascade.postproc.naming import Numbering
 
     try:
-        return Numbering(dict(map(_anchor, given.anchor)), given.lowest, given.highest, given.count)
+        anchors = [_anchor(text) for text in given.anchor]
+        if len(dict(anchors)) < len(anchors):
+            parser.error("argument --anchor: expected one point a level; a level is given twice")
+        return Numbering(dict(anchors), given.lowest, given.highest, given.count)
     except (ValueError, NumberingError) as problem:
         parser.error(str(problem))
 

@@ -12,6 +12,7 @@ from cascade.cli.loading import Loading
 from cascade.cli.options import SegmentOptions
 from cascade.cohorts.find import find_jobs
 from cascade.errors import InputError
+from cascade.notices import Notice
 
 if TYPE_CHECKING:
     from cascade.cohorts.job import Job
@@ -50,7 +51,10 @@ def _clicks(path: Path | None, jobs: Sequence[Job]) -> tuple[Click, ...]:
 
     if len(jobs) > 1:
         raise InputError(f"{path}: expected clicks for one scan; found {len(jobs)} scans; run them one by one")
-    return read_clicks(path)
+    clicks = read_clicks(path)
+    if not clicks:
+        console.warn(path, Notice("click-without-effect", None, "there is no click in the file"))
+    return clicks
 
 
 def _demo(folder: Path, loading: Loading) -> int:

@@ -86,6 +86,10 @@ class Evidence:
         """The components of every class, as far as they are structures."""
         return self.instances(None)
 
+    def class_at(self, voxel: tuple[int, int, int]) -> str:
+        """The most probable class of a voxel."""
+        return self.classes[int(self.probabilities[(slice(None), *voxel)].argmax())]
+
     def instances(self, edits: Edits | None) -> InstanceMap:
         """The same, with a person's word about them."""
         return find_instances(

@@ -46,12 +46,22 @@ class Numbering:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        bodies = {*BODIES, SACRUM}
-        for name in (*self.anchors, self.lowest, self.highest):
-            if name is not None and name.split("-")[0] not in bodies:
-                raise NumberingError(f"expected a level such as L5, T12 or L4-L5, got {name!r}")
+        for name in (self.lowest, self.highest):
+            if name not in (None, SACRUM, *BODIES):
+                raise NumberingError(f"expected a vertebra such as L5 or T12, got {name!r}")
+        for name, point in self.anchors.items():
+            _check_anchor(name, point)
         if self.count is not None and self.count not in (4, 5, 6):
             raise NumberingError(f"expected 4, 5 or 6 lumbar vertebrae, got {self.count}")
+
+
+def _check_anchor(name: str, point: Sequence[float]) -> None:
+    upper, _, lower = name.partition("-")
+    follows = lower == "S1" or (lower in BODIES and upper in BODIES and BODIES.index(lower) > BODIES.index(upper))
+    if name not in (*BODIES, SACRUM) and not (upper in BODIES and follows):
+        raise NumberingError(f"expected a level such as L5, T12 or L4-L5, got {name!r}")
+    if np.shape(point) != (3,) or not np.isfinite(np.asarray(point, dtype=float)).all():
+        raise NumberingError(f"expected the anchor {name} as three numbers in mm, got {point}")
 
 
 @dataclass(frozen=True)
@@ -242,9 +252,12 @@ def anchored_links(chain: Chain, numbering: Numbering, value_at: Mapping[str, in
         An anchor's point lies in no vertebra or disc of the chain, or two anchors give one body different names.
     """
     merged = dict(chain.merged)
+    sacral = {part.value for part in (chain.sacrum, *chain.sacral_parts) if part}
     links: dict[int, str] = {}
     for name in numbering.anchors:
         value = merged.get(value_at[name], value_at[name])
+        if name == SACRUM and value in sacral:
+            continue
         part = "disc" if is_disc(name) else "body"
         above = is_disc(name) and chain.disc_above is not None and chain.disc_above.value == value
         wanted = name.split("-")[1].replace("S1", SACRUM) if above else name.split("-")[0]

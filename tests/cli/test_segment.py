@@ -250,6 +250,11 @@ class TestUsage:
             ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "L5"],
             ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "L5=1,2"],
             ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "Q5=1,2,3"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "L5=nan,2,3"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--anchor", "L5=1,2,3", "--anchor", "L5=1,2,4"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--strict="],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--strict=few-slices,numbering-unsure"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--strict=bodies-cut"],
             ["scan.nii.gz", "-o", "out.nii.gz", "--threads", "many"],
             ["scan.nii.gz", "-o", "out.nii.gz", "--threads", "0"],
             ["scan.nii.gz", "-o", "out.nii.gz", "--threads", "-2"],
@@ -477,3 +482,11 @@ class TestClicks:
         assert main([str(good), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(oracle_weights), "--clicks", str(path)]) == 1
         (error,) = [line for line in capsys.readouterr().err.splitlines() if ERROR.match(line)]
         assert "good.nii.gz: expected the click L3 at (900.0, 0.0, 0.0) mm" in error
+
+    def test_a_file_without_clicks_is_told(
+        self, good: Path, oracle_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "clicks.json"
+        path.write_text('{"markups": [{"controlPoints": [{"label": "L3", "positionStatus": "undefined"}]}]}', encoding="utf-8")
+        assert main([str(good), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(oracle_weights), "--clicks", str(path)]) == 0
+        assert f"cascade: warning: {path}: click-without-effect: there is no click in the file" in capsys.readouterr().err

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from cascade.labels import CANAL, VERSE, is_disc
+from cascade.labels import CANAL, SCHEMES, VERSE, is_disc
 from cascade.measure import measure
 from cascade.phantom import PhantomSpec, render
 from cascade.volume import LabelMap, Volume
+from tests.docs.pages import ROOT
 from tests.measure.phantoms import by_name, grid_of, with_canal
 
 LABELS = with_canal(PhantomSpec(thoracic=0), grid_of((4.0, 1.2, 1.2)))
@@ -27,6 +30,15 @@ def test_signal_is_relative_to_the_canal_or_else_to_the_bodies() -> None:
     assert (csf.signal, csf.signal_reference, csf.csf_signal) == (pytest.approx(0.25), "csf", pytest.approx(1.0))
     assert (bodies.signal, bodies.signal_reference, bodies.csf_signal) == (pytest.approx(0.625), "bodies", None)
     assert by_name(measure(LABELS))["L3-L4"].signal is None
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_schemes_that_hold_the_canal_are_those_that_the_page_promises(scheme: str) -> None:
+    page = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
+    promised = re.findall(r"`[-_\w]+`", page[page.index("The canal, and with it") :].split(".")[0])
+    labels = LABELS.to_scheme(SCHEMES[scheme], lost="drop")
+    references = {row.signal_reference for row in measure(labels, coded(disc=50, body=80, csf=200))}
+    assert ("csf" in references) == (f"`{scheme.replace('cascade-', '--')}`" in promised)
 
 
 def test_bone_is_relative_to_the_fluid_at_l3_and_needs_a_canal() -> None:

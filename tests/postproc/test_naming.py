@@ -15,10 +15,12 @@ from cascade.errors import NumberingError
 from cascade.labels import BODIES, rank
 from cascade.postproc.chain import Chain, Link, build_chain
 from cascade.postproc.costs import end_cost, sacral_cost
+from cascade.postproc.identify import identify
 from cascade.postproc.instances import Instance
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import CostParameters, NamingParameters
 from cascade.postproc.shape_model import FEATURES, LEVELS, S1, ShapeModel
+from tests.synthetic import Column, evidence_of, identified
 
 STEP = 34.0
 NO_ROOM, ROOM = 5.0, 100.0
@@ -169,6 +171,25 @@ class TestUser:
     def test_what_contradicts_itself_is_refused_with_what_was_found(self) -> None:
         with pytest.raises(NumberingError, match=r"lowest L5; highest L5; found 7 levels in a row, bodies at \(0, 0, -?0\)"):
             named(chain_of(7), ROOM, numbering=Numbering(lowest="L5", highest="L5"))
+
+    def test_the_sacrum_can_be_an_anchor_and_holds_nothing_else(self) -> None:
+        found = identified(Column())
+        assert "sacrum" in found.structures
+        evidence, point = evidence_of(Column()), found.structures["sacrum"].centroid_mm
+        assert list(identify(evidence, Numbering({"sacrum": point})).structures) == list(found.structures)
+        for name in ("L5", "L5-S1"):
+            with pytest.raises(NumberingError, match=f"at the anchor {name}=.*; none was found there"):
+                identify(evidence, Numbering({name: point}))
+
+    @pytest.mark.parametrize("point", [(1, 2), (float("nan"), 0, 0), (0, float("inf"), 0), 3.0, "123"])
+    def test_an_anchor_that_is_no_point_is_refused(self, point: Any) -> None:
+        with pytest.raises(NumberingError, match=r"expected the anchor L5 as three numbers in mm"):
+            Numbering({"L5": point})
+
+    @pytest.mark.parametrize("name", ["L5-banana", "L5-", "L5-L3", "L5-L5", "Q-S1", "sacrum-L5"])
+    def test_an_anchor_of_no_level_is_refused(self, name: str) -> None:
+        with pytest.raises(NumberingError, match="expected a level such as"):
+            Numbering({name: (0.0, 0.0, 0.0)})
 
     @pytest.mark.parametrize("wrong", [{"lowest": "X1"}, {"highest": "l5"}, {"count": 3}, {"anchors": {"Q": (0, 0, 0)}}, {"lowest": ""}])
     def test_what_is_no_level_is_refused(self, wrong: dict[str, object]) -> None:

@@ -22,7 +22,8 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from cascade.errors import CascadeError, NumberingError
-from cascade.labels import BODY, DISC, SACRUM, is_disc
+from cascade.labels import BODY, CANAL, DISC, SACRUM, is_disc
+from cascade.notices import Notice
 from cascade.postproc.clicks.click import BACKGROUND, JOIN, SPLIT, Click
 from cascade.postproc.clicks.hints import Hints
 from cascade.postproc.clicks.refine import Seed, grown, refine
@@ -102,7 +103,7 @@ def identify_with_clicks(
     found = identify(corrected, numbering, hints)
     for each in placed:
         _check_kept(each, found, evidence.grid)
-    return found, corrected
+    return dataclasses.replace(found, notices=(*found.notices, *_without_effect(placed, pairs, evidence))), corrected
 
 
 def _only_names(placed: Sequence[Placed], before: InstanceMap, evidence: Evidence, corrected: Evidence) -> bool:
@@ -129,6 +130,17 @@ def _placed(click: Click, grid: Grid) -> Placed:
             "it lies outside; move it, or check whether the point was meant in LPS"
         )
     return Placed(click, (x, y, z))
+
+
+def _without_effect(placed: Sequence[Placed], pairs: Sequence[tuple[Placed, Placed]], evidence: Evidence) -> Iterator[Notice]:
+    """Tell of clicks that remove what is not there, or join what is one already."""
+    before = evidence.automatic
+    for each in placed:
+        if each.kind == BACKGROUND and before.at(each.voxel) is None and evidence.class_at(each.voxel) != CANAL:
+            yield Notice("click-without-effect", None, f"the click {each.click} removes nothing: no structure was found there")
+    for first, second in pairs:
+        if before.at(first.voxel) is before.at(second.voxel):
+            yield Notice("click-without-effect", None, f"the clicks {first.click} and {second.click} join nothing: both lie in one piece")
 
 
 def _check_voxels(placed: Sequence[Placed]) -> None:
@@ -228,15 +240,11 @@ def _joined(
 
 
 def _check_splits(placed: Sequence[Placed], corrected: Evidence) -> None:
-    body = corrected.classes.index(BODY)
     for each in placed:
-        if each.click.structure == SPLIT:
-            found = int(corrected.probabilities[(slice(None), *each.voxel)].argmax())
-            if found != body:
-                raise NumberingError(
-                    f"expected a vertebral body to split at the click {each.click}; found {corrected.classes[found]} there; "
-                    "click where the two bodies meet"
-                )
+        if each.click.structure == SPLIT and (found := corrected.class_at(each.voxel)) != BODY:
+            raise NumberingError(
+                f"expected a vertebral body to split at the click {each.click}; found {found} there; click where the two bodies meet"
+            )
 
 
 # ---------------------------------------------------------------------------------------------- voxels

@@ -201,6 +201,27 @@ def test_what_is_not_a_pair_of_neighbours_is_not_joined() -> None:
         corrected(column, Click(centre(found, "L2"), "join"), Click((40.0, 40.0, 0.0), "join"))
 
 
+def test_clicks_that_hit_nothing_are_told_and_change_nothing() -> None:
+    column = Column()
+    before = identified(column)
+    x, y, z = centre(before, "L3")
+    for clicks, text in (
+        ([Click((40.0, 40.0, 0.0), "background")], "removes nothing: no structure was found there"),
+        ([Click((x, y, z), "join"), Click((x, y, z + 4), "join")], "join nothing: both lie in one piece"),
+    ):
+        found, _ = corrected(column, *clicks)
+        assert list(found.structures) == list(before.structures)
+        (told,) = [notice for notice in found.notices if notice.code == "click-without-effect"]
+        assert text in told.text
+
+
+@pytest.mark.parametrize("words", [("background",), ("L3",), ("body",)])
+def test_clicks_that_hit_something_are_not_told(words: tuple[str, ...]) -> None:
+    column = Column()
+    found, _ = corrected(column, *(Click(centre(identified(column), "L3-L4" if word == "background" else "L3"), word) for word in words))
+    assert "click-without-effect" not in {notice.code for notice in found.notices}
+
+
 # ---------------------------------------------------------------------------------------------- components and voxels
 
 
