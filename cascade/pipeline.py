@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from cascade.cohorts.find import jobs_for
@@ -34,7 +34,7 @@ from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.naming import Numbering
-from cascade.postproc.paint import paint
+from cascade.postproc.paint import Parts, draw_parts, name_parts, parts_of
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
@@ -48,6 +48,9 @@ MIN_VOXELS, FEW_SLICES = 5, 8
 #: The bore of a scanner along a whole body: what lies beyond is an error in the header, and hours of work.
 MAX_EXTENT_MM3 = 1e9
 
+#: What is drawn of one scan, the last for a page and the last for a file.
+Drawn = dict[Parts, NDArray[np.uint8]]
+_DRAWN = 2
 #: Clicks, or the file that holds them.
 Clicks = Sequence[Click] | str | os.PathLike[str]
 
@@ -68,6 +71,8 @@ class Perception:
         By part.
     source : Source or None
         What the file's format has to repeat.
+    drawn : mapping of Parts to array of uint8
+        What was drawn of it last, on the scan's grid: other names for the same structures cost no drawing.
     """
 
     scan: Volume
@@ -76,6 +81,7 @@ class Perception:
     notices: tuple[Notice, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     source: Source | None = field(default=None, repr=False)
+    drawn: Drawn = field(default_factory=dict, init=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -246,7 +252,8 @@ class Segmenter:
             found = identify(evidence, numbering)
         cut = [name for name, instance in found.structures.items() if instance.touches_border]
         target = get_scheme(scheme).for_chain(found.structures, cut)
-        labels = _painted(found, evidence, target).reoriented(seen.scan.grid.axcodes)
+        drawn = seen.drawn if found.instances is seen.evidence.automatic else {}
+        labels = _painted(found, evidence, target, drawn).reoriented(seen.scan.grid.axcodes)
         clock.lap("postproc")
         return Segmentation(
             labels=LabelMap(labels.data, seen.scan.grid, target),
@@ -332,9 +339,17 @@ def _clicks(clicks: Clicks) -> tuple[Click, ...]:
     return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
 
 
-def _painted(found: Identified, evidence: Evidence, scheme: LabelScheme) -> LabelMap:
+def _painted(found: Identified, evidence: Evidence, scheme: LabelScheme, drawn: Drawn) -> LabelMap:
+    """The labels, from what is drawn already if nothing but names has changed; of that, the last `_DRAWN` stay."""
     names = {value: name for value, name in found.names.items() if name in scheme}
-    return paint(evidence.probabilities, evidence.classes, evidence.grid, found.instances, names, target=evidence.scan_grid, scheme=scheme)
+    parts, grid = parts_of(names, scheme), evidence.scan_grid
+    at_hand = drawn.pop(parts, None)
+    if at_hand is None:
+        at_hand = draw_parts(evidence.probabilities, evidence.classes, evidence.grid, found.instances, parts, grid)
+    drawn[parts] = at_hand
+    for other in list(drawn)[:-_DRAWN]:
+        drawn.pop(other, None)
+    return name_parts(at_hand, names, grid, scheme)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from cascade.evaluation.metrics import dice
 from cascade.io.nifti import write_volume
 from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, LabelScheme, rank
 from cascade.pipeline import Perception, Segmenter, read_scan
+from cascade.postproc.clicks.click import Click
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import Segmentation
 from cascade.stage2_levels.target import CLASSES
@@ -432,3 +433,17 @@ class TestWhatPeoplePassFromPython:
     def test_a_device_that_is_none_is_refused(self, device: Any, oracle_weights: Path) -> None:
         with pytest.raises(CascadeError, match=r"device .*: expected one that"):
             Segmenter.from_pretrained(device, oracle_weights)
+
+
+def test_other_names_for_the_same_structures_are_not_drawn_again_and_nobody_can_tell(
+    segmenter: Segmenter, seen: Perception, result: Segmentation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    l3 = next(level.centroid_mm for level in result.levels if level.name == "L3")
+    alone = segmenter.name(dataclasses.replace(seen), scheme="verse", clicks=(Click(l3, "L4"),))
+    fresh = dataclasses.replace(seen)
+    segmenter.name(fresh, scheme="verse")
+    segmenter.name(fresh)
+    monkeypatch.setattr("cascade.pipeline.draw_parts", None)
+    after = segmenter.name(fresh, scheme="verse", clicks=(Click(l3, "L4"),))
+    assert "canal" in after.labels.structures
+    np.testing.assert_array_equal(after.labels.data, alone.labels.data)

@@ -19,6 +19,9 @@ _GROWTH = 2
 #: What is less probable cannot be canal.
 _FAINT = 0.1
 
+#: Instance values of each structure, from head to foot, and whether the canal is drawn.
+Parts = tuple[tuple[tuple[int, ...], ...], bool]
+
 
 def paint(
     probabilities: NDArray[np.float32],
@@ -51,32 +54,64 @@ def paint(
     scheme : LabelScheme
         Must hold every name.
     """
-    labels: NDArray[np.unsignedinteger[Any]] = np.zeros(target.shape, dtype=label_dtype(scheme))
-    named_box = box_of(np.isin(instances.values, list(names))) or box_between((0, 0, 0), instances.values.shape)
+    drawn = draw_parts(probabilities, classes, source, instances, parts_of(names, scheme), target)
+    return name_parts(drawn, names, target, scheme)
+
+
+def parts_of(names: Mapping[int, str], scheme: LabelScheme) -> Parts:
+    """Which instance values make up each structure, in the order of `names`, and whether the canal is asked for.
+
+    >>> parts_of({3: "L4", 7: "L5", 8: "L4"}, LabelScheme("two", {"L4": 1, "L5": 2}))
+    (((3, 8), (7,)), False)
+    """
+    by_name: dict[str, list[int]] = {}
+    for value, name in names.items():
+        by_name.setdefault(name, []).append(value)
+    return tuple(tuple(sorted(values)) for values in by_name.values()), CANAL in scheme
+
+
+def draw_parts(
+    probabilities: NDArray[np.float32],
+    classes: tuple[str, ...],
+    source: Grid,
+    instances: InstanceMap,
+    parts: Parts,
+    target: Grid,
+) -> NDArray[np.uint8]:
+    """All of `paint` that does not depend on what structures are called: the number of the part in `parts`, from 1; then the canal's."""
+    structures, with_canal = parts
+    drawn: NDArray[np.uint8] = np.zeros(target.shape, dtype=np.uint8)
+    listed = [value for values in structures for value in values]
+    named_box = box_of(np.isin(instances.values, listed)) or box_between((0, 0, 0), instances.values.shape)
     # Labels grow, and are interpolated from one voxel beyond.
     around = grown_box(named_box, _GROWTH + 1, source.shape)
     values, near = instances.values[around], source.cropped(around)
     box = _covered(near, target)
     part = target.cropped(box)
     winner = _winner(probabilities[(slice(None), *around)], near, part)
-    view = labels[box]
+    view = drawn[box]
     kind_of = {instance.value: instance.kind for instance in instances.instances}
     for kind in (k for k in KINDS if k in classes):
-        table = np.zeros(int(instances.values.max()) + 1, dtype=labels.dtype)
-        for value, name in names.items():
-            if kind_of[value] == kind:
-                table[value] = scheme[name]
-        named = _grown(np.take(table, values))
-        nearest = resample_array(named, near, part, order=0)
+        table = np.zeros(int(instances.values.max()) + 1, dtype=drawn.dtype)
+        for number, members in enumerate(structures, start=1):
+            table[[value for value in members if kind_of[value] == kind]] = number
+        nearest = resample_array(_grown(np.take(table, values)), near, part, order=0)
         np.copyto(view, nearest, where=(winner == classes.index(kind)) & (nearest > 0))
     keep_largest_components(view)
-    if CANAL in classes and CANAL in scheme:
-        _paint_canal(labels, scheme[CANAL], probabilities, classes.index(CANAL), (source, target))
-    return LabelMap(labels, target, scheme)
+    if CANAL in classes and with_canal:
+        _paint_canal(drawn, len(structures) + 1, probabilities, classes.index(CANAL), (source, target))
+    return drawn
+
+
+def name_parts(drawn: NDArray[np.uint8], names: Mapping[int, str], target: Grid, scheme: LabelScheme) -> LabelMap:
+    """Number what `draw_parts` has drawn, in a scheme."""
+    known = [name for name in (*dict.fromkeys(names.values()), CANAL) if name in scheme]
+    table = np.array([0, *(scheme[name] for name in known)], dtype=label_dtype(scheme))
+    return LabelMap(np.take(table, drawn), target, scheme)
 
 
 def _paint_canal(
-    labels: NDArray[np.unsignedinteger[Any]],
+    labels: NDArray[np.uint8],
     number: int,
     probabilities: NDArray[np.float32],
     channel: int,

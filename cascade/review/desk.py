@@ -74,7 +74,7 @@ class Desk:
         self._load, self._loading = segmenter, threading.Lock()
         self._locks = {item.id: threading.RLock() for item in items}
         self.changed = threading.Condition()
-        self.version = 0
+        self.version, self.said_at = 0, -math.inf
 
     # ------------------------------------------------------------------------------------------ scans
 
@@ -259,6 +259,7 @@ class Desk:
 
     def _change(self, key: str, seen: int, **fields: Any) -> Record:
         record = self.records.change(self.item(key).name, seen, who=self.who, **fields)
+        self.said_at = time.monotonic()
         self.tell()
         return record
 
@@ -291,8 +292,3 @@ class Desk:
 
 def _confidence(result: Segmentation) -> float:
     return float(result.numbering.confidence)
-
-
-def seconds_since(started: float) -> float:
-    """Seconds on the monotonic clock."""
-    return time.monotonic() - started

@@ -201,16 +201,17 @@ def options_of(edit: Edit) -> list[str]:
 
 def plain(result: Segmentation) -> dict[str, Any]:
     """A result as JSON takes it: numbers that are none become null."""
-    content: dict[str, Any] = _without_nan(result.to_dict())
+    content: dict[str, Any] = without_nan(result.to_dict())
     return content
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The same, with null for every number that is none."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    return [_without_nan(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: without_nan(one) for key, one in value.items()}
+    return [without_nan(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _read_labels(path: Path, scheme: LabelScheme) -> LabelMap:

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from numpy.typing import NDArray
+
 from cascade.pipeline import Perception
 from cascade.review.edits import Edit
 from cascade.segmentation import Segmentation
@@ -47,15 +49,14 @@ class Open:
     @property
     def nbytes(self) -> int:
         """Memory of the arrays, each counted once."""
-        arrays = {}
+        arrays: list[NDArray[Any]] = []
         for result in self._results.values():
-            for array in (result.scan.data, result.labels.data, result.spine.probability.data, result.spine.column):
-                arrays[id(array)] = array.nbytes
+            arrays += [result.scan.data, result.labels.data, result.spine.probability.data, result.spine.column]
         if self.seen is not None:
-            evidence = self.seen.evidence
-            for array in (self.seen.scan.data, evidence.probabilities, self.seen.spine.probability.data, self.seen.spine.column):
-                arrays[id(array)] = array.nbytes
-        return sum(arrays.values())
+            evidence, spine = self.seen.evidence, self.seen.spine
+            arrays += [self.seen.scan.data, evidence.probabilities, evidence.automatic.values, spine.probability.data, spine.column]
+            arrays += self.seen.drawn.values()
+        return sum({id(array): array.nbytes for array in arrays}.values())
 
 
 class Shelf:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from cascade.notices import CODES, Notice
 from cascade.report.picture import display_name, window
 from cascade.review.desk import Desk
 from cascade.review.edits import Edit
-from cascade.review.files import SHOWN, options_of, plain
+from cascade.review.files import SHOWN, options_of, without_nan
 from cascade.review.worker import Worker
 from cascade.segmentation import Segmentation
 from cascade.terminology import colour_of, description_of
@@ -67,7 +68,7 @@ def scan_state(desk: Desk, key: str) -> dict[str, Any]:
 
 def _state(desk: Desk, key: str, result: Segmentation, edit: Edit) -> dict[str, Any]:
     item, record = desk.item(key), desk.record(key)
-    content = plain(result)
+    content = without_nan({"levels": [asdict(level) for level in result.levels], "numbering": asdict(result.numbering)})
     return {
         "id": key,
         "title": item.title,
@@ -141,7 +142,7 @@ def _end(code: str, result: Segmentation) -> tuple[float, float, float] | None:
 
 def measurements(result: Segmentation) -> list[dict[str, Any]]:
     """The table of measurements."""
-    rows: list[dict[str, Any]] = plain(result)["measurements"]
+    rows: list[dict[str, Any]] = without_nan([asdict(row) for row in result.measurements])
     return [row | {"text": display_name(row["structure"])} for row in rows]
 
 

@@ -17,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 _FIRST_GUESS_S = 8.0
 #: How many scans after the one that is looked at have their answers ready.
 _AHEAD = 1
+#: Files are written when nothing has been said for so long: what a person waits for comes first, and the record is on disk already.
+_QUIET_S = 1.0
 
 
 @dataclass
@@ -158,6 +160,10 @@ class Worker:
             while True:
                 version = self.desk.version
                 todo = [key for key in self.desk.unkept() if self._can_be_written(key)]
+                busy_s = self.desk.said_at + _QUIET_S - time.monotonic()
+                if todo and busy_s > 0 and not self._end:
+                    time.sleep(min(busy_s, 0.2))
+                    continue
                 for key in todo:
                     why = _outcome(pool.submit(self.desk.keep, key))
                     if why:

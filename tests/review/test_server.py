@@ -206,3 +206,18 @@ def test_a_dropped_file_that_is_too_large_leaves_nothing(desk: Desk, monkeypatch
         status, answer = client.upload("api/drop?name=large.nii", bytes(2000))
     assert (status, answer["text"]) == (422, "expected at most 1000 bytes; found more")
     assert not list((desk.folder / "dropped").glob("*large*"))
+
+
+def test_a_correction_is_answered_before_anything_is_measured_or_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disc = next(level.centroid_mm for level in desk.shown("s1").levels if level.name == "L1-L2")
+    with monkeypatch.context() as slow:
+        slow.setattr("cascade.segmentation.measure", None)
+        slow.setattr("cascade.review.worker._QUIET_S", 600.0)
+        with client_of(desk) as other:
+            revision = desk.record("s1").revision
+            said = {"verb": "delete", "points_mm": [list(disc)], "revision": revision}
+            assert other.post("api/scans/s1/say", said)[0] == 200
+            assert desk.record("s1").kept == revision
+            slow.undo()
+    assert desk.record("s1").kept == revision + 1, "what was said last is written before the server ends"
+    desk.move("s1", -1, revision + 1)
