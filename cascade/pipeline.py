@@ -263,6 +263,7 @@ class Segmenter:
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
             warnings=(*seen.notices, *_spine_notices(seen.spine), *found.notices, *_lost(found, target)),
             provenance=self._provenance(seen, clock, given),
+            also_found=tuple(_missing(found, target)),
             _source=seen.source,
         )
 
@@ -390,9 +391,13 @@ def _spine_notices(spine: Spine) -> Iterator[Notice]:
 
 
 def _lost(found: Identified, scheme: LabelScheme) -> Iterator[Notice]:
-    missing = [name for name in found.structures if name not in scheme]
+    missing = _missing(found, scheme)
     if missing and scheme != CASCADE:
-        yield Notice("structures-not-in-scheme", None, f"scheme {scheme.name} has no number for {', '.join(sorted(missing, key=rank))}")
+        yield Notice("structures-not-in-scheme", None, f"scheme {scheme.name} has no number for {', '.join(missing)}")
+
+
+def _missing(found: Identified, scheme: LabelScheme) -> list[str]:
+    return sorted((name for name in found.structures if name not in scheme), key=rank)
 
 
 class _Clock:

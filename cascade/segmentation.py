@@ -89,6 +89,8 @@ class Segmentation:
     warnings : tuple of Notice
     provenance : mapping
         Version, sha256 of both checkpoints, input grid, device, seconds by part.
+    also_found : tuple of str
+        Structures that were found and that the labels' scheme has no number for.
     """
 
     labels: LabelMap
@@ -98,6 +100,7 @@ class Segmentation:
     numbering: NumberingResult
     warnings: tuple[Notice, ...]
     provenance: dict[str, Any]
+    also_found: tuple[str, ...] = ()
     _source: Source | None = dataclasses.field(default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -219,6 +222,7 @@ class Segmentation:
             numbering["margin"] = None
         return {
             "levels": [dataclasses.asdict(level) for level in self.levels],
+            "also_found": list(self.also_found),
             "measurements": [dataclasses.asdict(row) for row in self.measurements],
             "numbering": numbering,
             "warnings": [dataclasses.asdict(notice) for notice in self.warnings],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from pathlib import Path
 
 from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.loading import Loading
-from cascade.io.formats import OUTPUT_SUFFIXES, SEG_TYPES
+from cascade.cli.parser import Parser
+from cascade.io.formats import OUTPUT_SUFFIXES, SEG_TYPES, find_suffix
 from cascade.labels import SCHEMES
 
 _EXAMPLES = """\
@@ -30,28 +33,53 @@ exit status: 0 done (warnings allowed), 1 a scan failed (the others are done), 2
 Research use only; not a medical device.
 """
 
+#: Where ``--json`` without a name goes; only what ``--info`` tells can.
+STDOUT = Path("-")
+#: What the end of a file's name looks like; folders may have a version or date there.
+_KIND_OF_FILE = re.compile(r"\.[a-z][a-z0-9]{0,7}")
+#: What writes other files that people ask for.
+_ANOTHER_WAY = {
+    ".json": "--json FILE writes this beside the labels",
+    ".png": "--picture FILE writes this beside the labels",
+    ".tsv": "--table FILE writes this beside the labels",
+    ".html": "--report FILE writes this beside the labels",
+    ".mhd": ".mha holds header and voxels in one file",
+}
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command; each group adds its own options."""
-    parser = argparse.ArgumentParser(
-        prog="cascade-segment",
-        description="Segment and name lumbar vertebrae and discs in MR scans (NIfTI, DICOM, NRRD, MetaImage), offline.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "cascade-segment",
+        "Segment and name lumbar vertebrae and discs in MR scans (NIfTI, DICOM, NRRD, MetaImage), offline.",
+        _EXAMPLES,
     )
+    parser.usage = "%(prog)s INPUT [INPUT ...] -o OUT [options]"
     _scans(parser)
     _results(parser.add_argument_group("results"))
     _known(parser.add_argument_group("what you know"))
     _running(parser.add_argument_group("running"))
     parser.add_argument("--demo", type=Path, metavar="DIR", help="segment a synthetic scan, write everything to DIR, print Dice")
+    parser.add_argument("--info", action="store_true",
+                        help="tell version, weights, schemes, formats and extras (with --json: for programs), and end")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser
+
+
+def _output(text: str) -> Path:
+    """A label file or a folder. What looks like a file of another kind is one only if it ends in a slash, or is a folder already."""
+    path = Path(text)
+    suffix = path.suffix.lower()
+    if text.endswith(("/", os.sep)) or path.is_dir() or find_suffix(path.name, OUTPUT_SUFFIXES) or not _KIND_OF_FILE.fullmatch(suffix):
+        return path
+    wayout = _ANOTHER_WAY.get(suffix, "choose one of these, or end the name of a folder with /")
+    raise argparse.ArgumentTypeError(f"{text}: expected {', '.join(OUTPUT_SUFFIXES)}, or a folder; found {suffix}; {wayout}")
 
 
 def _scans(group: argparse._ActionsContainer) -> None:
     group.add_argument("inputs", nargs="*", type=Path, metavar="INPUT",
                        help="scan file, DICOM series (folder, zip, multi-frame), or folder of scans (searched recursively)")  # fmt: skip
-    group.add_argument("-o", "--output", type=Path, metavar="OUT",
+    group.add_argument("-o", "--output", type=_output, metavar="OUT",
                        help="label file for one scan, whose suffix says the format (.nii.gz .nii .seg.nrrd .nrrd .mha .dcm), "
                        "or folder for several (paths are mirrored)")  # fmt: skip
     group.add_argument("--series", metavar="NUMBER", help="DICOM series number or UID (default: the only series, or the sagittal T2)")
@@ -65,7 +93,14 @@ def _results(group: argparse._ActionsContainer) -> None:
     group.add_argument("--scheme", choices=[s for s in SCHEMES if s != "cascade-extended"], default="cascade",
                        help="label numbers: cascade (L1-L5 = 1..5, discs L1/L2-L4/L5 = 6..9; default) or another data set's")  # fmt: skip
     group.add_argument("--extended", action="store_true", help="scheme cascade with every structure found: T8 to sacrum")
-    group.add_argument("--json", type=Path, metavar="FILE", help="levels, numbering, warnings, provenance (folder for several scans)")
+    group.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=STDOUT,
+        metavar="FILE",
+        help="levels, numbering, warnings, provenance (folder for several scans)",
+    )
     group.add_argument("--picture", type=Path, metavar="FILE", help="PNG of the column with named levels (folder for several scans)")
     group.add_argument("--table", type=Path, metavar="FILE",
                        help="measurements, tab-separated, one row a structure (folder for several scans)")  # fmt: skip
@@ -87,8 +122,11 @@ def _known(group: argparse._ActionsContainer) -> None:
 
 def _running(group: argparse._ActionsContainer) -> None:
     group.add_argument("--strict", nargs="?", const="all", metavar="CODES",
-                       help="exit 1 if a scan has a warning (of these comma-separated codes); outputs are written")  # fmt: skip
+                       help="exit 1 if a scan has a warning (with =CODES: one of these, comma-separated); outputs are written")  # fmt: skip
     Loading.add_options(group)
     group.add_argument("--jobs", type=console.positive, default=1, metavar="N", help="scans at a time, each in a process (default: 1)")
     group.add_argument("--scheduler", metavar="ADDRESS", help="scans go to a Dask cluster: tcp://host:port, or its scheduler file")
+    loudness = group.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true", help="print errors only; results and warnings are in the files")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="also say what runs where, and how long each scan takes")
     group.add_argument("--resume", action="store_true", help="leave out what OUT/manifest.jsonl says is done")

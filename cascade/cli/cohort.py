@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from cascade.cli import console
 from cascade.cli.options import SegmentOptions
+from cascade.cli.telling import Telling
 from cascade.cohorts.cluster import dask_workers
 from cascade.cohorts.find import ALL_TABLES
 from cascade.cohorts.job import Job
@@ -32,16 +33,15 @@ def threads_of_a_worker(options: SegmentOptions) -> int | None:
 
 def do_jobs(jobs: list[Job], task: Task, options: SegmentOptions) -> int:
     """Do the jobs, print a line about each, and return the exit status."""
-    failed, earlier, index, tables = False, 0, _index(options, jobs), dict[str, Path]()
+    said, failed, index, tables = Telling(options, len(jobs)), False, _index(options, jobs), dict[str, Path]()
     manifest = options.request.manifest
     # A cohort finishes the scans in work when it is to stop; a single file stops at once.
-    with _workers(options, len(jobs)) as workers, console.Stop(patient=manifest is not None) as stop, _bar(jobs) as bar:
+    with _workers(options, len(jobs)) as workers, console.Stop(patient=manifest is not None) as stop, _bar(jobs, options) as bar:
         for job, outcome in run_cohort(jobs, task, workers, manifest=manifest, resume=options.resume, stop=stop):
             with bar.external_write_mode(file=sys.stderr):
-                _tell(job, outcome)
+                said.about(job, outcome)
             bar.update()
             failed |= outcome.state != "done" or _offends(outcome, options.strict)
-            earlier += outcome.earlier
             folder = options.request.beside.get("table")
             if outcome.state == "done" and folder and job.table and job.table != folder:
                 tables[job.table.relative_to(folder).with_suffix("").as_posix()] = job.table
@@ -51,8 +51,7 @@ def do_jobs(jobs: list[Job], task: Task, options: SegmentOptions) -> int:
         index.save()
     if tables:
         _combine(tables, options.request.beside["table"] / ALL_TABLES)
-    if earlier:
-        console.say(f"cascade: {earlier} of {len(jobs)} scans were settled before")
+    said.at_last(index.folder / "index.html" if index else manifest)
     if stop.signal:
         console.say("cascade: stopped; --resume goes on")
         return 128 + stop.signal
@@ -73,18 +72,10 @@ def _workers(options: SegmentOptions, count: int) -> Iterator[Workers | None]:
             yield Workers(executor, lambda: 2 * options.jobs)
 
 
-def _bar(jobs: list[Job]) -> Any:
+def _bar(jobs: list[Job], options: SegmentOptions) -> Any:
     """A progress bar with rate and time left, where somebody looks."""
-    return tqdm(total=len(jobs), unit="scan", file=sys.stderr, dynamic_ncols=True, disable=len(jobs) < 2 or not sys.stderr.isatty())
-
-
-def _tell(job: Job, outcome: Outcome) -> None:
-    if outcome.error:
-        console.error(outcome.error)
-    elif not outcome.earlier:
-        for notice in outcome.warnings:
-            console.warn(str(job), notice)
-        print(f"{job.output}\t{' '.join(outcome.levels)}", flush=True)
+    seen = sys.stderr is not None and sys.stderr.isatty() and options.loudness >= 0
+    return tqdm(total=len(jobs), unit="scan", file=sys.stderr, dynamic_ncols=True, disable=len(jobs) < 2 or not seen)
 
 
 def _offends(outcome: Outcome, strict: frozenset[str] | None) -> bool:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cascade.errors import CascadeError
 
@@ -27,8 +27,28 @@ STOPPED = 128 + signal.SIGTERM
 
 
 def say(text: str) -> None:
-    """Print a line of progress to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line of progress to stderr; that nobody can read it any more does not stop the work."""
+    _print(text, sys.stderr)
+
+
+def tell(text: str) -> None:
+    """Print results to stdout; a reader that has gone, or a disk behind it that is full, does not stop the work."""
+    _print(text, sys.stdout)
+
+
+def flush() -> None:
+    """Let what was printed reach its readers, as far as there are any."""
+    _print("", sys.stdout, end="")
+
+
+def _print(text: str, stream: TextIO | None, end: str = "\n") -> None:
+    if stream is None:  # it was closed before the process began
+        return
+    try:
+        print(text, file=stream, end=end, flush=True)
+    except OSError:
+        with Path(os.devnull).open("wb") as nowhere:  # there goes what is printed later, and what is left in the buffer
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def error(problem: CascadeError | str) -> None:

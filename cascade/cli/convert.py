@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cascade.cli import console
+from cascade.cli.parser import Parser
 from cascade.errors import CheckpointError
 
 _EXAMPLES = """\
@@ -20,11 +20,10 @@ After a spec was edited on purpose: delete its entry checkpoint_sha256, and run 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cascade.cli.convert",
-        description="Write the identity (sha256 over weights and spec) of checkpoints that have none, after verifying their weights.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "python -m cascade.cli.convert",
+        "Write the identity (sha256 over weights and spec) of checkpoints that have none, after verifying their weights.",
+        _EXAMPLES,
     )
     parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="folder of stage1_spine.* or stage2_levels.* or both")
     options = parser.parse_args(arguments)
@@ -39,7 +38,7 @@ def _convert(folders: Sequence[Path]) -> int:
         if not specs:
             raise CheckpointError(f"{folder}: expected a folder of checkpoints; there is no .safetensors file in it; give another")
         for path in specs:
-            print(f"{path}\t{convert_checkpoint(path).checkpoint_sha256}", flush=True)
+            console.tell(f"{path}\t{convert_checkpoint(path).checkpoint_sha256}")
     return console.DONE
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cascade._version import __version__
 from cascade.cli import console
+from cascade.cli.parser import Parser
 from cascade.errors import InputError
 from cascade.labels import BODIES, SCHEMES
 
@@ -38,11 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cascade-evaluate",
-        description="Compare predicted labels with reference labels: Dice, surface distances, volumes, detection, levels.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "cascade-evaluate",
+        "Compare predicted labels with reference labels: Dice, surface distances, volumes, detection, levels.",
+        _EXAMPLES,
     )
     parser.add_argument("predictions", type=Path, metavar="PRED", help="label file, or folder, searched recursively")
     parser.add_argument("references", type=Path, metavar="REF", help="label file, folder, or table of cases (cases.tsv)")
@@ -70,7 +70,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     pairs = pair_up(options.predictions, options.references, **schemes, split=options.split)
     evaluation = evaluate_all(tqdm(pairs, unit="case", file=sys.stderr, disable=None), options.highest, tell=_tell)
     for line in _lines(evaluation.groups):
-        print(line)
+        console.tell(line)
     if options.output:
         from cascade.evaluation.page import write_page
         from cascade.evaluation.results import write_table

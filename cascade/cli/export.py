@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cascade._version import __version__
 from cascade.cli import console
+from cascade.cli.parser import Parser
 
 _EXAMPLES = """\
 examples:
@@ -27,12 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cascade-export",
-        description="Write the two networks for other programs.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("cascade-export", "Write the two networks for other programs.", _EXAMPLES)
     parser.add_argument("format", choices=("bundle", "onnx", "torchscript"), help="MONAI bundles, or the bare networks")
     parser.add_argument("output", type=Path, metavar="OUT", help="folder")
     parser.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own instead of the packaged ones")
@@ -45,13 +41,13 @@ def _export(options: argparse.Namespace) -> int:
         from cascade.export.bundles import export_bundles
 
         for folder in export_bundles(options.output, options.weights):
-            print(folder, flush=True)
+            console.tell(str(folder))
         return console.DONE
     from cascade.export.networks import export_networks, write_onnx, write_torchscript
 
     write, suffix = (write_onnx, ".onnx") if options.format == "onnx" else (write_torchscript, ".ts")
     for path, spec in export_networks(write, suffix, options.output, options.weights):
-        print(f"{path}\t{' '.join(spec.classes)}", flush=True)
+        console.tell(f"{path}\t{' '.join(spec.classes)}")
     return console.DONE
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cascade._version import __version__
 from cascade.cli import console
+from cascade.cli.parser import Parser
 from cascade.errors import CascadeError, InputError
 from cascade.labels import SCHEMES
 
@@ -39,11 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cascade-measure",
-        description="Measure labelled spines: heights, slips, angles, canal, signal; one row a structure.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "cascade-measure",
+        "Measure labelled spines: heights, slips, angles, canal, signal; one row a structure.",
+        _EXAMPLES,
     )
     parser.add_argument("image", type=Path, metavar="IMAGE", help="scan, or folder of scans (searched recursively)")
     parser.add_argument("labels", type=Path, metavar="LABELS", help="label file on the scan's grid, or folder of them")
@@ -89,7 +89,7 @@ def _measure_all(options: argparse.Namespace) -> int:
             failed = True
     if tables:
         combine_tables(tables, options.output / ALL_TABLES)
-        print(options.output / ALL_TABLES)
+        console.tell(str(options.output / ALL_TABLES))
     return console.FAILED if failed or not tables else console.DONE
 
 
@@ -133,7 +133,7 @@ def _measure_one(image: Path, labels: Path, output: Path, options: argparse.Name
     if note:
         console.warn(labels, Notice("bodies-cut", None, note))
     save_table(measure(ready_labels, scan, cut), output)
-    print(output)
+    console.tell(str(output))
 
 
 def _wanted(name: str | None) -> LabelScheme | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from cascade.cli.arguments import build_parser
+from cascade.cli.arguments import STDOUT, build_parser
 from cascade.cli.loading import Loading
 from cascade.cohorts.find import BESIDE, Request, is_file_name
 from cascade.errors import NumberingError
@@ -43,6 +44,10 @@ class SegmentOptions:
     resume : bool
     demo : Path, optional
         Segment a phantom into this folder, and nothing else.
+    info : {"", "text", "json"}
+        Tell what is installed, and nothing else.
+    loudness : int
+        -1 for errors only, 1 for more than usual.
     """
 
     request: Request
@@ -56,12 +61,14 @@ class SegmentOptions:
     scheduler: str | None = None
     resume: bool = False
     demo: Path | None = None
+    info: Literal["", "text", "json"] = ""
+    loudness: int = 0
 
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> SegmentOptions:
         """Parse the words of a command line; those that cannot be understood, or not together, end the process with status 2."""
         parser = build_parser()
-        given = parser.parse_args(arguments)
+        given = parser.parse_args(list(_told_apart(sys.argv[1:] if arguments is None else arguments)))
         _check(given, parser)
         scheme = "cascade-extended" if given.extended and given.scheme == "cascade" else given.scheme
         return cls(
@@ -76,13 +83,23 @@ class SegmentOptions:
             given.scheduler,
             given.resume,
             given.demo,
+            ("json" if given.json else "text") if given.info else "",
+            given.verbose - given.quiet,
         )
+
+
+def _told_apart(words: Sequence[str]) -> Iterator[str]:
+    """The words of a command line with ``--strict`` told apart from what comes after it, unless that is codes of warnings."""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        yield "--strict=all" if word == "--strict" and not CODES.keys() >= set(following.split(",")) else word
 
 
 def _check(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if given.bids and (len(given.inputs) != 1 or given.format):
         parser.error("argument --bids: expected one data set as input, and no --format")
-    if given.demo is None and (not given.inputs or (given.output is None and not given.bids)):
+    if given.json == STDOUT and not given.info:
+        parser.error("argument --json: expected one argument")
+    if given.demo is None and not given.info and (not given.inputs or (given.output is None and not given.bids)):
         parser.error("expected scans and -o OUT, or --demo DIR; see --help for examples")
     if given.resume and given.output and is_file_name(given.output):
         parser.error("argument --resume: expected a folder as -o, which has a manifest")
@@ -104,7 +121,7 @@ def _request(given: argparse.Namespace) -> Request:
     derivatives = inputs[0] / "derivatives" / "cascade" if given.bids else given.demo
     return Request(
         inputs,
-        _place(given, given.output) or derivatives,
+        _place(given, given.output) or derivatives or Path(),
         f".{given.format}" if given.format else None,
         given.series,
         {what: path for what in BESIDE if (path := _place(given, getattr(given, what)))},

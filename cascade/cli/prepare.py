@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cascade._version import __version__
 from cascade.cli import console
+from cascade.cli.parser import Parser
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
@@ -44,11 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cascade-prepare",
-        description="Turn a public data set, or a folder of your own, into training cases: one image and one label map a case.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "cascade-prepare",
+        "Turn a public data set, or a folder of your own, into training cases: one image and one label map a case.",
+        _EXAMPLES,
     )
     fixed = [name for name, scheme in SCHEMES.items() if not scheme.from_below]
     parser.add_argument("dataset", choices=_DATASETS, metavar="DATASET", help=f"one of {', '.join(_DATASETS)}")
@@ -97,7 +97,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
         progress=shown,
     )
     errors = sum(problem.severity == "error" for problem in problems)
-    print(f"{arguments.output / 'cases.tsv'}\t{shown.done} cases, {errors} errors, {len(problems) - errors} warnings and notes")
+    console.tell(f"{arguments.output / 'cases.tsv'}\t{shown.done} cases, {errors} errors, {len(problems) - errors} warnings and notes")
     return console.FAILED if errors or not shown.done else console.DONE
 
 
@@ -116,7 +116,7 @@ class _Progress:
                 console.warn(problem.case, problem)
         if record.state == "done":
             self.done += 1
-            print(f"{self._out / record.case}_labels.nii.gz\t{record.row['label_ids']}", flush=True)
+            console.tell(f"{self._out / record.case}_labels.nii.gz\t{record.row['label_ids']}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.loading import Loading
+from cascade.cli.parser import Parser
 from cascade.cohorts.find import Request, find_jobs, is_file_name
 from cascade.errors import InputError, OutputError
 from cascade.io.extras import extra
@@ -42,11 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cascade-review",
-        description="Look at segmented scans, correct them with clicks and accept them, on a local page in the browser.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "cascade-review",
+        "Look at segmented scans, correct them with clicks and accept them, on a local page in the browser.",
+        _EXAMPLES,
     )
     parser.add_argument("inputs", nargs="+", type=Path, metavar="SCANS",
                         help="scan files, a folder of them, a DICOM study, or the OUT of an earlier cascade-segment")  # fmt: skip
@@ -79,7 +79,7 @@ def _review(options: argparse.Namespace) -> int:
     desk = Desk(items, folder, Loading(options.device, options.threads, options.weights).load, who=options.who or _login())
     with served(desk, port=options.port) as page:
         console.say(f"cascade: {len(items)} scans; results go to {folder}; Ctrl-C ends")
-        print(page.address, flush=True)
+        console.tell(page.address)
         if not options.no_open:
             webbrowser.open(page.address)
         page.wait()

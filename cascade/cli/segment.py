@@ -7,22 +7,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.loading import Loading
 from cascade.cli.options import SegmentOptions
 from cascade.cohorts.find import find_jobs
 from cascade.errors import InputError
+from cascade.io.extras import require
+from cascade.io.formats import check_extra
 from cascade.notices import Notice
 
 if TYPE_CHECKING:
     from cascade.cohorts.job import Job
+    from cascade.pipeline import Segmenter
     from cascade.postproc.clicks.click import Click
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command; returns the exit status."""
     options = SegmentOptions.parse(arguments)
-    return console.run(lambda: _demo(options.demo, options.loading) if options.demo else _segment_all(options))
+    return console.run(lambda: _do(options))
+
+
+def _do(options: SegmentOptions) -> int:
+    if options.info:
+        return _info(options)
+    return _demo(options.demo, options.loading) if options.demo else _segment_all(options)
 
 
 def _segment_all(options: SegmentOptions) -> int:
@@ -33,7 +43,10 @@ def _segment_all(options: SegmentOptions) -> int:
     if not jobs:
         return status
     clicks = _clicks(options.clicks, jobs)
+    _check_extras(jobs, options)
     segmenter = options.loading.load()
+    if options.loudness > 0:
+        console.say(_what_runs(segmenter))
 
     from cascade.cli.cohort import do_jobs, threads_of_a_worker
     from cascade.cohorts.keep import Keep
@@ -41,6 +54,19 @@ def _segment_all(options: SegmentOptions) -> int:
 
     task = Task(segmenter, Keep(options.seg_type), options.scheme, options.numbering, threads_of_a_worker(options), clicks)
     return do_jobs(jobs, task, options) or status
+
+
+def _check_extras(jobs: Sequence[Job], options: SegmentOptions) -> None:
+    """Refuse what would fail for want of a package only when everything else is done."""
+    for output in {job.output.suffix: job.output for job in jobs}.values():
+        check_extra(output)
+    if options.scheduler:
+        require("cluster", options.scheduler)
+
+
+def _what_runs(segmenter: Segmenter) -> str:
+    weights = ", ".join(f"{stage} {identity[:12]}" for stage, identity in segmenter.checkpoint_sha256.items())
+    return f"cascade: {__version__} on {segmenter.device}, {weights}"
 
 
 def _clicks(path: Path | None, jobs: Sequence[Job]) -> tuple[Click, ...]:
@@ -57,16 +83,24 @@ def _clicks(path: Path | None, jobs: Sequence[Job]) -> tuple[Click, ...]:
     return clicks
 
 
+def _info(options: SegmentOptions) -> int:
+    from cascade.cli.info import as_json, as_text, facts
+
+    known = facts(options.loading)
+    console.tell(as_json(known) if options.info == "json" else as_text(known))
+    return console.DONE
+
+
 def _demo(folder: Path, loading: Loading) -> int:
     from cascade.demo import NINE, run_demo
 
     console.say("rendering a synthetic scan and segmenting it ...")
     dice = run_demo(folder, loading.load())
-    print("structure  Dice")
+    console.tell("structure  Dice")
     for name in NINE:
-        print(f"{name:9}  {dice[name]:.3f}")
-    print(f"mean       {sum(dice.values()) / len(dice):.3f}")
-    print(f"written to {folder}: demo_image.nii.gz demo_reference.nii.gz demo_levels.nii.gz demo.json demo.png")
+        console.tell(f"{name:9}  {dice[name]:.3f}")
+    console.tell(f"mean       {sum(dice.values()) / len(dice):.3f}")
+    console.tell(f"written to {folder}: demo_image.nii.gz demo_reference.nii.gz demo_levels.nii.gz demo.json demo.png")
     return console.DONE
 
 

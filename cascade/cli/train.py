@@ -13,6 +13,7 @@ from typing import Any
 
 from cascade._version import __version__
 from cascade.cli import console
+from cascade.cli.parser import Parser
 from cascade.labels import SCHEMES
 from cascade.notices import Notice
 
@@ -44,11 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cascade-train",
-        description="Train one stage of the cascade on labelled scans; partly labelled ones are welcome.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "cascade-train",
+        "Train one stage of the cascade on labelled scans; partly labelled ones are welcome.",
+        _EXAMPLES,
     )
     parser.add_argument("stage", choices=_STAGES, help="stage1: one tag for the column; stage2: body, disc, sacrum, canal")
     job = parser.add_mutually_exclusive_group(required=True)
@@ -92,7 +92,7 @@ def _write_mean(options: argparse.Namespace) -> int:
     from cascade.training.mean import write_mean
 
     spec = write_mean(STAGES[options.stage].name, options.mean, options.out, dict(options.odds))
-    print(f"{options.out / spec.stage}.safetensors\tmean of {len(options.mean)}")
+    console.tell(f"{options.out / spec.stage}.safetensors\tmean of {len(options.mean)}")
     return console.DONE
 
 
@@ -143,7 +143,7 @@ def _train(options: argparse.Namespace) -> int:
         )
         first = not rank()
     if first:
-        print(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")
+        console.tell(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")
     return console.DONE
 
 

@@ -47,6 +47,8 @@ class Outcome:
         Reading, segmenting and writing.
     input_sha256 : str or None
         None if it could not be read.
+    also_found : tuple of str
+        Structures that are not in the labels.
     result : Segmentation or None
         Where it is not written to a file.
     earlier : bool
@@ -59,6 +61,7 @@ class Outcome:
     error: str | None = None
     seconds: float = 0.0
     input_sha256: str | None = None
+    also_found: tuple[str, ...] = ()
     result: Segmentation | None = dataclasses.field(default=None, repr=False, compare=False)
     earlier: bool = False
 
@@ -71,6 +74,7 @@ class Outcome:
             "error": self.error,
             "seconds": self.seconds,
             "input_sha256": self.input_sha256,
+            "also_found": list(self.also_found),
         }
 
     @classmethod
@@ -79,7 +83,16 @@ class Outcome:
         if line["state"] not in get_args(State):
             raise ValueError(line["state"])
         warnings = tuple(Notice(**notice) for notice in line["warnings"])
-        return cls(line["state"], tuple(line["levels"]), warnings, line["error"], line["seconds"], line["input_sha256"], earlier=True)
+        return cls(
+            line["state"],
+            tuple(line["levels"]),
+            warnings,
+            line["error"],
+            line["seconds"],
+            line["input_sha256"],
+            also_found=tuple(line.get("also_found", ())),
+            earlier=True,
+        )
 
 
 class Manifest:

@@ -105,6 +105,7 @@ class Task:
         return Outcome(
             "done",
             levels=tuple(level.name for level in result.levels),
+            also_found=result.also_found,
             warnings=result.warnings,
             seconds=_since(started),
             input_sha256=digest,

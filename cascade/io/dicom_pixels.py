@@ -130,7 +130,7 @@ def _decoded(dataset: Dataset, name: str) -> NDArray[Any]:
             return pixels.reshape(-1, whole(dataset, "Rows", 0), whole(dataset, "Columns", 0))
     except (RuntimeError, NotImplementedError) as error:
         raise InputError(
-            f"{name}: expected pixels that can be decoded; no decoder for {syntax.name}; pip install cascade-spine[dicom], "
+            f'{name}: expected pixels that can be decoded; no decoder for {syntax.name}; pip install "cascade-spine[dicom]", '
             f"or decompress the files first (gdcmconv --raw)"
         ) from error
     except DAMAGED as error:

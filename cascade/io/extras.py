@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from cascade.errors import MissingExtraError
+
+#: The modules of each extra without which it is of no use.
+EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "dicom": ("pydicom", "highdicom"),
+        "itk": ("SimpleITK",),
+        "review": ("starlette", "uvicorn"),
+        "cluster": ("distributed",),
+        "bundle": ("fire", "jsonschema"),
+        "onnx": ("onnx", "onnxruntime"),
+        "completion": ("shtab",),
+    }
+)
+_MISSING = '{purpose}: expected the package {package}; it is not installed; pip install "cascade-spine[{name}]"'
+
+
+def missing(name: str) -> list[str]:
+    """The modules of an extra that are not installed; nothing is imported."""
+    return [module for module in EXTRAS[name] if importlib.util.find_spec(module) is None]
+
+
+def require(name: str, purpose: str) -> None:
+    """Raise the error of `extra` before anything that needs it is done; its parameters and errors are the same."""
+    for package in missing(name):
+        raise MissingExtraError(_MISSING.format(purpose=purpose, package=package, name=name))
 
 
 @contextlib.contextmanager
@@ -15,7 +42,7 @@ def extra(name: str, purpose: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        The extra, as in ``pip install cascade-spine[name]``.
+        The extra, as in ``pip install "cascade-spine[name]"``.
     purpose : str
         What it is needed for; starts the message.
 
@@ -26,10 +53,10 @@ def extra(name: str, purpose: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with extra("dicom", "scan.zip"):
+    >>> with extra("itk", "t2.mha"):
     ...     import no_such_package
     Traceback (most recent call last):
-    cascade.errors.MissingExtraError: scan.zip: expected the package no_such_package; it is not installed; pip install cascade-spine[dicom]
+    cascade.errors.MissingExtraError: t2.mha: expected the package no_such_package; it is not installed; pip install "cascade-spine[itk]"
     """
     try:
         yield
@@ -37,6 +64,4 @@ def extra(name: str, purpose: str) -> Iterator[None]:
         package = (error.name or "").split(".")[0]
         if package == "cascade":
             raise
-        raise MissingExtraError(
-            f"{purpose}: expected the package {package}; it is not installed; pip install cascade-spine[{name}]"
-        ) from error
+        raise MissingExtraError(_MISSING.format(purpose=purpose, package=package, name=name)) from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from cascade.errors import InputError, OutputError
 from cascade.io import recognise
-from cascade.io.extras import extra
+from cascade.io.extras import extra, require
 from cascade.io.folders import walk
 from cascade.io.recognise import head_of, is_there
 
@@ -327,6 +327,20 @@ def check_output(path: Path, scan: Path, *others: Path | None, series: str | Non
         raise OutputError(NOT_DICOM.format(path=path))
     check: Callable[..., tuple[Notice, ...]] = _function(wanted, wanted.check_scan, path)
     return check(scan, series)
+
+
+def check_extra(path: Path) -> None:
+    """Refuse, before anything is computed, an output whose format needs an extra that is not installed.
+
+    Raises
+    ------
+    OutputError
+        The suffix is unknown.
+    MissingExtraError
+        It is not installed.
+    """
+    if name := output_format(path).extra:
+        require(name, str(path))
 
 
 def _function(form: Format, name: str, path: Path) -> Callable[..., Any]:

@@ -53,7 +53,7 @@ def test_a_line_holds_what_is_documented(job: Job) -> None:
     record(job, done(job))
     (line,) = map(json.loads, lines(job))
     assert list(line) == [
-        *("output", "input", "series", "state", "levels", "warnings", "error", "seconds", "input_sha256", "finished"),
+        *("output", "input", "series", "state", "levels", "warnings", "error", "seconds", "input_sha256", "also_found", "finished"),
         *("version", "checkpoint_sha256", "options"),
     ]
     assert (line["output"], line["series"], line["state"], line["levels"]) == ("scan.nii", 5, "done", ["L4", "L5"])
