@@ -43,4 +43,4 @@ def _known_dice_loss(p: Tensor, possible: Tensor, informative: Tensor) -> Tensor
     occurs = target.sum(dims) > 0
     occurs[:, 0] = False
     dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
-    return (1 - dice[occurs]).mean() if bool(occurs.any()) else p.sum() * 0
+    return ((1 - dice) * occurs).sum() / occurs.sum().clamp(min=1)
