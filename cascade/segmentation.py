@@ -197,6 +197,18 @@ class Segmentation:
         """Write `measurements` as tab-separated text, one row a structure."""
         save_table(self.measurements, Path(path))
 
+    def save_meshes(self, folder: str | os.PathLike[str]) -> None:
+        """Write a surface (STL, in RAS+ mm) for each structure into a folder: ``L1.stl``, ``L1-L2.stl`` and so on.
+
+        Raises
+        ------
+        OutputError
+            The folder cannot be written.
+        """
+        from cascade.io.meshes import write_meshes
+
+        write_meshes(self.labels, Path(folder))
+
     def save_sr(self, path: str | os.PathLike[str], seg: str | os.PathLike[str]) -> None:
         """Write `measurements` as a DICOM SR (TID 1500) that refers to the DICOM SEG `seg`, which `save` wrote before.
 

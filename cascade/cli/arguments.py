@@ -24,6 +24,7 @@ examples:
   cascade-segment scans/ -o out/ --jobs 4 --resume     a cohort, in four processes; goes on where an earlier run ended
   cascade-segment study/ -o levels.dcm --series 5      a DICOM series in, a DICOM SEG out
   cascade-segment study/ -o levels.dcm --sr measurements.dcm   with every measurement in a DICOM SR
+  cascade-segment t2.nii.gz -o levels.nii.gz --mesh surfaces/   an STL for each structure
   cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
   cascade-segment t2.nii.gz -o l.nii.gz --scheme verse every structure found, in another numbering
   cascade-segment cut.nii.gz -o l.nii.gz --lowest L3   the sacrum is not in view, but you know the lowest body
@@ -43,6 +44,7 @@ _ANOTHER_WAY = {
     ".png": "--picture FILE writes this beside the labels",
     ".tsv": "--table FILE writes this beside the labels",
     ".html": "--report FILE writes this beside the labels",
+    **dict.fromkeys((".stl", ".obj", ".ply", ".vtk", ".vtp"), "--mesh DIR writes surfaces as STL beside the labels"),
     ".mhd": ".mha holds header and voxels in one file",
 }
 
@@ -108,6 +110,8 @@ def _results(group: argparse._ActionsContainer) -> None:
                        help="one HTML page with pictures and measurements (folder for several scans)")  # fmt: skip
     group.add_argument("--sr", type=Path, metavar="FILE",
                        help="measurements as a DICOM SR that refers to the DICOM SEG of -o (folder for several scans)")  # fmt: skip
+    group.add_argument("--mesh", type=Path, metavar="DIR",
+                       help="a surface (STL, in RAS+ mm) for each structure in this folder (a folder each for several scans)")  # fmt: skip
 
 
 def _known(group: argparse._ActionsContainer) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What can be written beside the labels, and the suffix of its files where there are several.
-BESIDE: Mapping[str, str] = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html", "sr": ".dcm"}
+#: What can be written beside the labels, and the suffix of its files where there are several; none for a folder of its own.
+BESIDE: Mapping[str, str] = {"json": ".json", "picture": ".png", "table": ".tsv", "report": ".html", "sr": ".dcm", "mesh": ""}
 #: In a folder of tables, the one of all scans.
 ALL_TABLES = "levels.tsv"
 

@@ -20,6 +20,8 @@ class Job:
         File, or folder of a DICOM series.
     output : Path
     json, picture, table, report, sr : Path or None
+    mesh : Path or None
+        A folder.
     series : str or None
         SeriesInstanceUID or series number.
     series_number : int or None
@@ -35,6 +37,7 @@ class Job:
     table: Path | None = None
     report: Path | None = None
     sr: Path | None = None
+    mesh: Path | None = None
     series: str | None = None
     series_number: int | None = None
     dataset: Path | None = None
@@ -48,7 +51,7 @@ class Job:
     @property
     def beside(self) -> tuple[Path, ...]:
         """What is written beside the labels."""
-        return tuple(path for path in (self.json, self.picture, self.table, self.report, self.sr) if path is not None)
+        return tuple(path for path in (self.json, self.picture, self.table, self.report, self.sr, self.mesh) if path is not None)
 
     @property
     def title(self) -> str:

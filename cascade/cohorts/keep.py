@@ -37,6 +37,8 @@ class Keep:
                 result.save_table(job.table)
             if job.sr:
                 result.save_sr(job.sr, job.output)
+            if job.mesh:
+                result.save_meshes(job.mesh)
             if job.report:
                 from cascade.report import save_report
 

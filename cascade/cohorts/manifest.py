@@ -137,7 +137,7 @@ class Manifest:
         if line is None or any(line.get(name) != value for name, value in self.made_with.items()):
             return None
         outcome = Outcome.from_columns(line)
-        missing = outcome.state == "done" and not all(path.is_file() for path in (job.output, *job.beside))
+        missing = outcome.state == "done" and not all(path.exists() for path in (job.output, *job.beside))
         if missing or outcome.state == "failed" or outcome.input_sha256 is None:
             return None
         return outcome if digest_of(job.image) == outcome.input_sha256 else None

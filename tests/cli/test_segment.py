@@ -379,6 +379,8 @@ class TestResults:
             str(tmp_path / "j"),
             "--picture",
             str(tmp_path / "p"),
+            "--mesh",
+            str(tmp_path / "m"),
             "--weights",
             str(oracle_weights),
         ]
@@ -386,6 +388,7 @@ class TestResults:
         assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz", "manifest.jsonl"}
         assert files_in(tmp_path / "j") == {"a.json", "sub/b.json"}
         assert files_in(tmp_path / "p") == {"a.png", "sub/b.png"}
+        assert files_in(tmp_path / "m") == {f"{scan}/{name}.stl" for scan in ("a", "sub/b") for name in CASCADE.ids}
         first = (out / "a.nii.gz").read_bytes()
         assert main([*command[:3], *command[-2:]]) == 0
         assert files_in(out) == {"a.nii.gz", "sub/b.nii.gz", "manifest.jsonl"}

@@ -121,7 +121,10 @@ class TestOutput:
         for output in (f"{tmp_path}/trial.one/", f"{tmp_path}/trial.two", f"{tmp_path}/2026.07", f"{tmp_path}/.hidden"):
             assert SegmentOptions.parse(["scan.nii", "-o", output]).request.output == Path(output)
 
-    @pytest.mark.parametrize(("name", "way"), [("l.mhd", ".mha holds"), ("l.png", "--picture FILE"), ("l.tif", "end the name of a folder")])
+    @pytest.mark.parametrize(
+        ("name", "way"),
+        [("l.mhd", ".mha holds"), ("l.stl", "--mesh DIR"), ("l.png", "--picture FILE"), ("l.tif", "end the name of a folder")],
+    )
     def test_a_file_of_another_kind_is_refused_with_the_way_out(self, name: str, way: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             SegmentOptions.parse(["scan.nii", "-o", name])
