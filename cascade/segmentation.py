@@ -100,8 +100,8 @@ class Segmentation:
     numbering: NumberingResult
     warnings: tuple[Notice, ...]
     provenance: dict[str, Any]
-    also_found: tuple[str, ...] = ()
     _source: Source | None = dataclasses.field(default=None, repr=False)
+    also_found: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         names = " ".join(level.name for level in self.levels)
