@@ -18,7 +18,10 @@ import pydicom
 import pytest
 
 from cascade.cli import segment
+from cascade.io.dicom import DicomSource
+from cascade.io.dicom_sr import SrRow, write_dicom_sr
 from cascade.io.formats import read_scan_file, write_labels_file
+from cascade.measure import measure, numbers
 from cascade.phantom import PhantomSpec, render
 from tests import blocks
 from tests.dicom_files import slices, write_series
@@ -114,6 +117,19 @@ def test_a_seg_comes_back_to_the_study_its_series_was_fetched_from(seg_type: str
     write_labels_file(blocks.labels("PSR"), tmp_path / "levels.dcm", source, seg_type)
     pacs.store([tmp_path / "levels.dcm"])
     assert modalities_of_the_only_study(pacs) == ["MR", "SEG"]
+
+
+def test_a_report_of_measurements_is_listed_under_the_study_it_tells_of(pacs: Pacs, tmp_path: Path) -> None:
+    """As ``cascade-segment -o seg.dcm --sr sr.dcm`` writes both."""
+    scan, labels = (part.reoriented("PSR") for part in render(PhantomSpec(shape=(13, 83, 101), spacing_mm=(4.0, 2.9, 2.9))))
+    folder = write_series(slices(scan), tmp_path / "series")
+    _, source = read_scan_file(folder)
+    write_labels_file(labels, tmp_path / "seg.dcm", source)
+    assert isinstance(source, DicomSource)
+    rows = [SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in measure(labels, scan)]
+    write_dicom_sr(rows, tmp_path / "sr.dcm", tmp_path / "seg.dcm", source)
+    pacs.store([*sorted(folder.iterdir()), tmp_path / "seg.dcm", tmp_path / "sr.dcm"])
+    assert modalities_of_the_only_study(pacs) == ["MR", "SEG", "SR"]
 
 
 def test_the_recipe_of_the_documentation_works(pacs: Pacs, tmp_path: Path) -> None:
