@@ -27,7 +27,7 @@ from cascade import Click, LabelMap, NoSpineError, NumberingError, Segmenter
 from cascade.evaluation.metrics import dice
 from cascade.io.cases import read_cases
 from cascade.labels import CANAL
-from cascade.pipeline import Perception
+from cascade.segmentation import Perception
 
 COUNTS = (1, 3, 5)
 #: Errors smaller than this are not worth a click.

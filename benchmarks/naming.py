@@ -30,11 +30,11 @@ from cascade import CascadeError, LabelMap, Segmenter
 from cascade.io.cases import read_cases
 from cascade.labels import BODIES, SACRUM
 from cascade.networks.checkpoint import save_checkpoint
-from cascade.pipeline import Perception
 from cascade.postproc.chain import build_chain
 from cascade.postproc.costs import disc_below_share
 from cascade.postproc.identify import Identified, identify
 from cascade.postproc.parameters import NamingParameters
+from cascade.segmentation import Perception
 from cascade.training.shape import fit_naming
 
 LIMITS = (0.0, 1.0, 2.0, 3.0, 4.0)

@@ -34,10 +34,11 @@ from selenium.webdriver import ActionChains
 from cascade import Numbering, Segmentation, Volume
 from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec, render
-from cascade.pipeline import Perception, Segmenter
+from cascade.pipeline import Segmenter
 from cascade.review.desk import Desk
 from cascade.review.items import Item
 from cascade.review.server import served
+from cascade.segmentation import Perception
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync "

@@ -6,15 +6,15 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from cascade.cohorts.find import jobs_for
@@ -34,8 +34,7 @@ from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.naming import Numbering
-from cascade.postproc.paint import Parts, draw_parts, name_parts, parts_of
-from cascade.segmentation import Level, NumberingResult, Segmentation
+from cascade.segmentation import Level, NumberingResult, Perception, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, LabelMap, Volume
@@ -48,40 +47,8 @@ MIN_VOXELS, FEW_SLICES = 5, 8
 #: The bore of a scanner along a whole body: what lies beyond is an error in the header, and hours of work.
 MAX_EXTENT_MM3 = 1e9
 
-#: What is drawn of one scan, the last for a page and the last for a file.
-Drawn = dict[Parts, NDArray[np.uint8]]
-_DRAWN = 2
 #: Clicks, or the file that holds them.
 Clicks = Sequence[Click] | str | os.PathLike[str]
-
-
-@dataclass(frozen=True, eq=False)
-class Perception:
-    """What the networks see in one scan: all that does not depend on what a person knows.
-
-    Parameters
-    ----------
-    scan : Volume
-    spine : Spine
-    evidence : Evidence
-        What stage 2 says around the spine, and what the names need besides.
-    notices : tuple of Notice
-        About the file.
-    seconds : mapping of str to float
-        By part.
-    source : Source or None
-        What the file's format has to repeat.
-    drawn : mapping of Parts to array of uint8
-        What was drawn of it last, on the scan's grid: other names for the same structures cost no drawing.
-    """
-
-    scan: Volume
-    spine: Spine
-    evidence: Evidence
-    notices: tuple[Notice, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    source: Source | None = field(default=None, repr=False)
-    drawn: Drawn = field(default_factory=dict, init=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -158,9 +125,23 @@ class Segmenter:
         NumberingError
             `numbering` or `clicks` contradict themselves or what was found.
         """
+        return self.see(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks)[1]
+
+    def see(
+        self,
+        image: Any,
+        *,
+        affine: ArrayLike | None = None,
+        scheme: str | LabelScheme = CASCADE,
+        numbering: Numbering | None = None,
+        series: str | None = None,
+        clicks: Clicks = (),
+    ) -> tuple[Perception, Segmentation]:
+        """`segment`, and the networks' answer that the result follows from."""
         target, given = get_scheme(scheme), _clicks(clicks)
         with _naming_the_file(image):
-            return self.name(self.perceive(image, series, affine), scheme=target, numbering=numbering, clicks=given)
+            seen = self.perceive(image, series, affine)
+            return seen, self.name(seen, scheme=target, numbering=numbering, clicks=given)
 
     def map(
         self,
@@ -252,8 +233,7 @@ class Segmenter:
             found = identify(evidence, numbering)
         cut = [name for name, instance in found.structures.items() if instance.touches_border]
         target = get_scheme(scheme).for_chain(found.structures, cut)
-        drawn = seen.drawn if found.instances is seen.evidence.automatic else {}
-        labels = _painted(found, evidence, target, drawn).reoriented(seen.scan.grid.axcodes)
+        labels = seen.painted(found, evidence, target).reoriented(seen.scan.grid.axcodes)
         clock.lap("postproc")
         return Segmentation(
             labels=LabelMap(labels.data, seen.scan.grid, target),
@@ -338,19 +318,6 @@ def _check_not_forked() -> None:
 
 def _clicks(clicks: Clicks) -> tuple[Click, ...]:
     return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
-
-
-def _painted(found: Identified, evidence: Evidence, scheme: LabelScheme, drawn: Drawn) -> LabelMap:
-    """The labels, from what is drawn already if nothing but names has changed; of that, the last `_DRAWN` stay."""
-    names = {value: name for value, name in found.names.items() if name in scheme}
-    parts, grid = parts_of(names, scheme), evidence.scan_grid
-    at_hand = drawn.pop(parts, None)
-    if at_hand is None:
-        at_hand = draw_parts(evidence.probabilities, evidence.classes, evidence.grid, found.instances, parts, grid)
-    drawn[parts] = at_hand
-    for other in list(drawn)[:-_DRAWN]:
-        drawn.pop(other, None)
-    return name_parts(at_hand, names, grid, scheme)
 
 
 @contextlib.contextmanager

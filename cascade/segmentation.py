@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cascade.errors import MissingExtraError, OutputError
 from cascade.io.cases import write_case
 from cascade.io.extras import extra
 from cascade.io.files import place_of, replacing
 from cascade.io.formats import SegType, Source, write_labels_file
+from cascade.labels import LabelScheme
 from cascade.measure import Measurement, measure, numbers, save_table
 from cascade.notices import Notice
+from cascade.postproc.identify import Evidence, Identified
+from cascade.postproc.paint import Parts, draw_parts, name_parts, parts_of
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
 
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cascade.report.notebook import View
+
+#: Drawings of one scan that are at hand: the last for a page, which shows every structure, and the last for a file.
+_DRAWN = 2
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,58 @@ class NumberingResult:
     confidence: float
     second_best: tuple[str | None, ...]
     margin: float
+
+
+@dataclass(frozen=True, eq=False)
+class Perception:
+    """What the networks see in one scan: all that does not depend on what a person knows.
+
+    Parameters
+    ----------
+    scan : Volume
+    spine : Spine
+    evidence : Evidence
+        What stage 2 says around the spine, and what the names need besides.
+    notices : tuple of Notice
+        About the file.
+    seconds : mapping of str to float
+        By part.
+    source : Source or None
+        What the file's format has to repeat.
+    drawn : mapping of Parts to array of uint8
+        What was drawn of it last, on the scan's grid.
+    """
+
+    scan: Volume
+    spine: Spine
+    evidence: Evidence
+    notices: tuple[Notice, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    source: Source | None = field(default=None, repr=False)
+    drawn: dict[Parts, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
+
+    def painted(self, found: Identified, evidence: Evidence, scheme: LabelScheme) -> LabelMap:
+        """The labels of what was found, on the scan's grid with axes along those of the evidence.
+
+        What is drawn already is drawn no more if nothing but names has changed. The last `_DRAWN` drawings are at hand.
+
+        Parameters
+        ----------
+        found : Identified
+        evidence : Evidence
+            That it was found in: its own, or what clicks have made of it.
+        scheme : LabelScheme
+        """
+        names = {value: name for value, name in found.names.items() if name in scheme}
+        parts, grid = parts_of(names, scheme), evidence.scan_grid
+        drawn = self.drawn if found.instances is self.evidence.automatic else {}
+        at_hand = drawn.pop(parts, None)
+        if at_hand is None:
+            at_hand = draw_parts(evidence.probabilities, evidence.classes, evidence.grid, found.instances, parts, grid)
+        drawn[parts] = at_hand
+        for other in list(drawn)[:-_DRAWN]:
+            drawn.pop(other, None)
+        return name_parts(at_hand, names, grid, scheme)
 
 
 @dataclass(frozen=True, eq=False)

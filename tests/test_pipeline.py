@@ -19,10 +19,10 @@ from cascade.errors import CascadeError, InputError, NoSpineError, NumberingErro
 from cascade.evaluation.metrics import dice
 from cascade.io.nifti import write_volume
 from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, LabelScheme, rank
-from cascade.pipeline import Perception, Segmenter, read_scan
+from cascade.pipeline import Segmenter, read_scan
 from cascade.postproc.clicks.click import Click
 from cascade.postproc.naming import Numbering
-from cascade.segmentation import Segmentation
+from cascade.segmentation import Perception, Segmentation
 from cascade.stage2_levels.target import CLASSES
 from cascade.volume import Grid, LabelMap, Volume, resample_array
 from tests.io.test_memory import KINDS
@@ -443,7 +443,7 @@ def test_other_names_for_the_same_structures_are_not_drawn_again_and_nobody_can_
     fresh = dataclasses.replace(seen)
     segmenter.name(fresh, scheme="verse")
     segmenter.name(fresh)
-    monkeypatch.setattr("cascade.pipeline.draw_parts", None)
+    monkeypatch.setattr("cascade.segmentation.draw_parts", None)
     after = segmenter.name(fresh, scheme="verse", clicks=(Click(l3, "L4"),))
     assert "canal" in after.labels.structures
     np.testing.assert_array_equal(after.labels.data, alone.labels.data)

@@ -112,6 +112,8 @@ def _results(group: argparse._ActionsContainer) -> None:
                        help="measurements as a DICOM SR that refers to the DICOM SEG of -o (folder for several scans)")  # fmt: skip
     group.add_argument("--mesh", type=Path, metavar="DIR",
                        help="a surface (STL, in RAS+ mm) for each structure in this folder (a folder each for several scans)")  # fmt: skip
+    group.add_argument("--keep-probabilities", action="store_true",
+                       help="also what the networks saw, so that cascade-review corrects without them (some 20 MB a scan)")  # fmt: skip
 
 
 def _known(group: argparse._ActionsContainer) -> None:

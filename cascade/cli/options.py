@@ -48,6 +48,8 @@ class SegmentOptions:
         Tell what is installed, and nothing else.
     loudness : int
         -1 for errors only, 1 for more than usual.
+    probabilities : bool
+        Keep what the networks saw beside the labels.
     """
 
     request: Request
@@ -63,6 +65,7 @@ class SegmentOptions:
     demo: Path | None = None
     info: Literal["", "text", "json"] = ""
     loudness: int = 0
+    probabilities: bool = False
 
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> SegmentOptions:
@@ -85,6 +88,7 @@ class SegmentOptions:
             given.demo,
             ("json" if given.json else "text") if given.info else "",
             given.verbose - given.quiet,
+            given.keep_probabilities,
         )
 
 

@@ -52,7 +52,8 @@ def _segment_all(options: SegmentOptions) -> int:
     from cascade.cohorts.keep import Keep
     from cascade.cohorts.run import Task
 
-    task = Task(segmenter, Keep(options.seg_type), options.scheme, options.numbering, threads_of_a_worker(options), clicks)
+    keep = Keep(options.seg_type, options.probabilities)
+    task = Task(segmenter, keep, options.scheme, options.numbering, threads_of_a_worker(options), clicks)
     return do_jobs(jobs, task, options) or status
 
 

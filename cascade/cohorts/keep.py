@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cascade.cohorts.answers import Answer, answer_path
 from cascade.cohorts.job import Job
 from cascade.io.bids import write_sidecars
 from cascade.io.files import together
@@ -19,14 +20,19 @@ class Keep:
     ----------
     seg_type : {"binary", "labelmap"}
         Kind of DICOM SEG.
+    probabilities : bool
+        Whether the networks' answer is kept beside the labels.
     """
 
     seg_type: SegType = "binary"
+    probabilities: bool = False
 
-    def __call__(self, result: Segmentation, job: Job) -> None:
+    def __call__(self, result: Segmentation, job: Job, answer: Answer | None = None) -> None:
         """Write the labels, and what goes beside them, all or nothing."""
         with together():
             result.save(job.output, seg_type=self.seg_type)
+            if answer:
+                answer.save(answer_path(job.output))
             if job.dataset:
                 write_sidecars(job.output, job.image, job.dataset, result.labels.scheme, result.to_dict())
             if job.json:

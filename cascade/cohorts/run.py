@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from cascade.cohorts.answers import Answer
 from cascade.cohorts.job import Job
 from cascade.cohorts.keep import Keep
 from cascade.cohorts.manifest import Manifest, Outcome, State, digest_of
@@ -20,7 +21,7 @@ from cascade.io.formats import check_output
 from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.naming import Numbering
-from cascade.segmentation import Segmentation
+from cascade.segmentation import Perception, Segmentation
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +37,11 @@ class Segments(Protocol):
         self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
     ) -> Segmentation:
         """Segment one scan."""
+
+    def see(
+        self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
+    ) -> tuple[Perception, Segmentation]:
+        """The same, and what the networks see."""
 
 
 class Work(Protocol):
@@ -94,10 +100,10 @@ class Task:
         digest = digest_of(job.image)
         try:
             notices = check_output(job.output, job.image, *job.beside, series=job.series) if self.keep else ()
-            result = self.segmenter.segment(job.image, scheme=self.scheme, numbering=self.numbering, series=job.series, clicks=self.clicks)
+            seen, result = self._segmented(job)
             result = dataclasses.replace(result, warnings=(*result.warnings, *notices))
             if self.keep:
-                self.keep(result, job)
+                self.keep(result, job, Answer(seen, digest, self.segmenter.checkpoint_sha256) if seen else None)
         except CascadeError as problem:
             hopeless = isinstance(problem, (InputError, NumberingError)) and not isinstance(problem.__cause__, MemoryError)
             state: State = "refused" if hopeless else "failed"
@@ -111,6 +117,13 @@ class Task:
             input_sha256=digest,
             result=None if self.keep else result,
         )
+
+    def _segmented(self, job: Job) -> tuple[Perception | None, Segmentation]:
+        """The result, and what the networks saw if that is kept."""
+        options: dict[str, Any] = {"scheme": self.scheme, "numbering": self.numbering, "series": job.series, "clicks": self.clicks}
+        if self.keep and self.keep.probabilities:
+            return self.segmenter.see(job.image, **options)
+        return None, self.segmenter.segment(job.image, **options)
 
 
 def run_cohort(

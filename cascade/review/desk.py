@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cascade.cohorts.answers import answer_path, read_answer
 from cascade.cohorts.manifest import digest_of
 from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewConflictError
-from cascade.pipeline import Perception, Segmenter
+from cascade.pipeline import Segmenter, read_scan
 from cascade.review.edits import Edit
 from cascade.review.files import SHOWN, Files
 from cascade.review.items import Item
 from cascade.review.records import Record, Records, State, one_line
 from cascade.review.shelf import MAX_BYTES, Shelf
 from cascade.review.words import Word, edit_of
-from cascade.segmentation import Segmentation
+from cascade.segmentation import Perception, Segmentation
 
 
 @dataclass
@@ -168,13 +169,20 @@ class Desk:
             item = self.item(key)
             if problem := item.problem():
                 raise InputError(problem)
-            seen = self.segmenter.perceive(item.image, item.series)
+            seen = self._kept_answer(item) or self.segmenter.perceive(item.image, item.series)
             with self._locks[key]:
                 at_hand = self.shelf.get(key)
                 at_hand.seen = seen
             self.shelf.trim()
             return seen
         return at_hand.seen
+
+    def _kept_answer(self, item: Item) -> Perception | None:
+        """What an earlier run has kept with ``--keep-probabilities``, if it is of this scan and these weights."""
+        path = answer_path(item.earlier) if item.earlier else None
+        if path is None or not path.is_file():
+            return None
+        return read_answer(path, read_scan(item.image, item.series), digest_of(item.image), self.segmenter)
 
     def segment(self, key: str) -> None:
         """Segment a scan, and keep what the networks said."""

@@ -124,7 +124,7 @@ def _item_of_line(number: int, line: dict[str, Any], folder: Path) -> Item:
             earlier=folder / line["output"],
             input_sha256=line.get("input_sha256"),
             warnings=tuple(Notice(**notice) for notice in line.get("warnings", ())),
-            made_with={name: line.get(name) for name in ("version", "weights_sha256", "options")},
+            made_with={name: line.get(name) for name in ("version", "checkpoint_sha256", "options")},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / MANIFEST}: expected a manifest of this version ({error}); run cascade-segment again") from error

@@ -9,9 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from cascade.pipeline import Perception
 from cascade.review.edits import Edit
-from cascade.segmentation import Segmentation
+from cascade.segmentation import Perception, Segmentation
 
 #: Results of one scan that are kept beside the one that is shown: back and forth is instant.
 _RESULTS = 4

@@ -10,11 +10,10 @@ import numpy as np
 
 from cascade.errors import InputError
 from cascade.labels import CANAL
-from cascade.pipeline import Perception
 from cascade.postproc.clicks.click import BACKGROUND, JOIN, SPLIT, Click
 from cascade.report.picture import display_name
 from cascade.review.edits import Edit
-from cascade.segmentation import Segmentation
+from cascade.segmentation import Perception, Segmentation
 
 Verb = Literal["name", "add", "take", "split", "join", "delete", "number"]
 Point = tuple[float, float, float]

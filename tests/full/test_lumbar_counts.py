@@ -11,8 +11,7 @@ from cascade import Numbering, Segmenter
 from cascade.labels import BODIES, VERSE
 from cascade.networks.checkpoint import packaged_weights
 from cascade.phantom import PhantomSpec, render
-from cascade.pipeline import Perception
-from cascade.segmentation import Segmentation
+from cascade.segmentation import Perception, Segmentation
 from cascade.volume import LabelMap
 
 pytestmark = [

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import cascade
+from cascade.cohorts.answers import Answer, answer_path
 from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewConflictError
 from cascade.io.cases import read_cases
 from cascade.io.nifti import read_label_array, write_volume
@@ -211,3 +212,25 @@ def test_memory_is_bounded_however_many_scans_are_corrected(coded: tuple[Volume,
         assert desk.shelf.nbytes <= desk.shelf.max_bytes
     assert max(sizes) <= 2
     assert desk.record("s1").history.now
+
+
+def test_what_a_run_has_kept_is_corrected_without_the_networks(
+    run: Path, coded: tuple[Volume, LabelMap], oracle_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = Segmenter.from_pretrained("cpu", oracle_weights)
+    items = items_of_run(run)
+    for item in items[:2]:
+        seen = segmenter.perceive(item.image)
+        Answer(seen, item.input_sha256, segmenter.checkpoint_sha256).save(answer_path(run / f"{item.name}.nii.gz"))
+    answer_path(run / f"{items[1].name}.nii.gz").write_bytes(b"damaged")
+    read: list[Path] = []
+    monkeypatch.setattr(Segmenter, "perceive", lambda self, image, series: read.append(image) or seen)
+    desk = desk_of(items, run / "review", oracle_weights)
+    desk.answer("s1")
+    assert read == []
+    desk.say("s1", Word("name", (where(desk, "L3"),), "L4"), 0)
+    desk.keep("s1")
+    again = segmenter.name(seen, scheme="verse", clicks=desk.record("s1").history.now.clicks)
+    np.testing.assert_array_equal(read_label_array(desk.folder / "labels" / "one.nii.gz")[0], again.labels.data)
+    desk.answer("s2")
+    assert read == [items[1].image]
