@@ -22,14 +22,15 @@ from cascade.cohorts.job import MANIFEST
 from cascade.cohorts.keep import Keep
 from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
-from cascade.cohorts.workers import Workers, core_count
+from cascade.cohorts.workers import Workers
 from cascade.errors import InputError, NumberingError, WorkersError
 from cascade.io.formats import Source
 from cascade.io.memory import read_image
 from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
-from cascade.networks.checkpoint import Checkpoint, choose_device, load_checkpoint
+from cascade.networks.backends import load_networks
+from cascade.networks.patches import Network
 from cascade.networks.preprocess import finite
-from cascade.networks.spec import CASCADE_STAGES
+from cascade.networks.threads import usable_cores
 from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, identify
@@ -57,16 +58,17 @@ class Segmenter:
 
     Parameters
     ----------
-    stage1, stage2 : Checkpoint
+    stage1, stage2 : Network
+        Both of one backend.
     device : str
     """
 
-    stage1: Checkpoint
-    stage2: Checkpoint
+    stage1: Network
+    stage2: Network
     device: str = "cpu"
 
     @classmethod
-    def from_pretrained(cls, device: str = "auto", weights: str | os.PathLike[str] | None = None) -> Segmenter:
+    def from_pretrained(cls, device: str = "auto", weights: str | os.PathLike[str] | None = None, *, backend: str = "auto") -> Segmenter:
         """Load the packaged weights, or those of a folder.
 
         Parameters
@@ -75,17 +77,19 @@ class Segmenter:
             ``"auto"`` takes a GPU if there is one.
         weights : path, optional
             Folder with ``stage1_spine`` and ``stage2_levels`` as .json and .safetensors.
+        backend : {"auto", "torch", "onnx"}
+            What runs the networks; ``"auto"`` as `cascade.networks.backends.choose_backend` does for one scan.
 
         Raises
         ------
         CheckpointError
             A file is missing or altered.
         CascadeError
-            The device is not there.
+            The device is not there, or not for this backend.
+        MissingExtraError
+            The backend is not installed.
         """
-        chosen, folder = choose_device(device), Path(weights) if weights is not None else None
-        stage1, stage2 = (load_checkpoint(stage, folder, chosen) for stage in CASCADE_STAGES)
-        return cls(stage1, stage2, chosen)
+        return cls(*load_networks(device, Path(weights) if weights is not None else None, backend))
 
     def segment(
         self,
@@ -190,7 +194,7 @@ class Segmenter:
         """
         jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
         task = Task(self, Keep() if output else None, scheme, numbering)
-        workers = Workers(executor, lambda: 2 * core_count()) if isinstance(executor, Executor) else executor
+        workers = Workers(executor, lambda: 2 * usable_cores()) if isinstance(executor, Executor) else executor
         for job, outcome in run_cohort(jobs, task, workers, manifest=Path(output) / MANIFEST if output else None, resume=resume):
             yield job.image, outcome
 
@@ -198,6 +202,11 @@ class Segmenter:
     def checkpoint_sha256(self) -> dict[str, str]:
         """The identity of each stage's checkpoint."""
         return {c.spec.stage: c.spec.checkpoint_sha256 for c in (self.stage1, self.stage2)}
+
+    @property
+    def backend(self) -> str:
+        """What runs the networks."""
+        return self.stage1.backend
 
     def perceive(self, image: Any, series: str | None = None, affine: ArrayLike | None = None) -> Perception:
         """Run both networks on one scan; the parameters and errors are those of `segment`."""
@@ -255,6 +264,7 @@ class Segmenter:
             "version": __version__,
             "checkpoint_sha256": self.checkpoint_sha256,
             "grid": {"shape": grid.shape, "spacing_mm": grid.spacing_mm, "axcodes": grid.axcodes},
+            "backend": self.backend,
             "device": self.device,
             "seconds": {**seen.seconds, **clock.seconds},
         } | ({"clicks": clicks_to_json(clicks)} if clicks else {})

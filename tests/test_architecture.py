@@ -184,15 +184,17 @@ def test_the_types_are_there_without_torch() -> None:
 
 
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
-def test_segmenting_imports_neither_monai_nor_what_takes_long_and_is_not_needed() -> None:
-    slow = "monai ignite matplotlib pandas skimage scipy.signal scipy.stats scipy.optimize torch._dynamo"
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_segmenting_imports_neither_monai_nor_what_takes_long_and_is_not_needed(backend: str) -> None:
+    slow = "monai ignite matplotlib pandas skimage scipy.signal scipy.stats scipy.optimize torch._dynamo onnx"
     code = f"""
 import sys
 from cascade.cli.options import SegmentOptions
-SegmentOptions.parse(["scan.nii.gz", "-o", "labels.nii.gz", "--device", "cpu", "--threads", "1"]).loading.load()
+words = ["scan.nii.gz", "-o", "labels.nii.gz", "--device", "cpu", "--threads", "1", "--backend", "{backend}"]
+SegmentOptions.parse(words).loading.load()
 print("torch" in sys.modules, [m for m in "{slow}".split() if m in sys.modules])
 """
-    assert fresh(code).strip() == "True []"
+    assert fresh(code).strip() == f"{backend == 'torch'} []"
 
 
 @pytest.mark.parametrize("command", ["segment", "train", "export"])

@@ -19,8 +19,9 @@ from cascade.cohorts.find import ALL_TABLES
 from cascade.cohorts.job import Job
 from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
-from cascade.cohorts.workers import WorkerProcesses, Workers, core_count, ended
+from cascade.cohorts.workers import WorkerProcesses, Workers, ended
 from cascade.errors import InputError
+from cascade.networks.threads import usable_cores
 
 if TYPE_CHECKING:
     from cascade.report import ReportIndex
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def threads_of_a_worker(options: SegmentOptions) -> int | None:
     """CPU threads of each of several workers: the cores shared out, unless the user says so."""
-    return options.loading.threads or (max(1, core_count() // options.jobs) if options.jobs > 1 else None)
+    return options.loading.threads or (max(1, usable_cores() // options.jobs) if options.jobs > 1 else None)
 
 
 def do_jobs(jobs: list[Job], task: Task, options: SegmentOptions) -> int:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DONE, FAILED, USAGE = 0, 1, 2
 #: As shells report a process that SIGTERM ended.
 STOPPED = 128 + signal.SIGTERM
+#: What requirements-light.txt leaves out of the packages that setup.cfg asks for.
+_LEFT_OUT = ("torch", "monai")
 
 
 def say(text: str) -> None:
@@ -135,6 +137,12 @@ def run(command: Callable[[], int]) -> int:
         if problem.errno != errno.ENAMETOOLONG:
             raise
         error(f"{str(problem.filename)[:60]}...: expected a path that the file system takes; it is too long; choose another")
+        return FAILED
+    except ModuleNotFoundError as problem:
+        package = (problem.name or "").split(".")[0]
+        if package not in _LEFT_OUT:
+            raise
+        error(f"expected the package {package}, which a light installation leaves out; pip install {' '.join(_LEFT_OUT)}")
         return FAILED
     except KeyboardInterrupt:
         say("cascade: stopped")

@@ -15,7 +15,7 @@ from cascade.io.extras import EXTRAS, missing
 from cascade.io.formats import FORMATS
 from cascade.labels import SCHEMES
 
-_PACKAGES = ("torch", "monai", "numpy", "nibabel")
+_PACKAGES = ("torch", "monai", "onnxruntime", "numpy", "nibabel")
 
 
 def facts(loading: Loading) -> dict[str, Any]:

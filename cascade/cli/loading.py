@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cascade.cli import console
+from cascade.networks import BACKENDS
 
 if TYPE_CHECKING:
     from cascade.pipeline import Segmenter
@@ -24,11 +26,13 @@ class Loading:
         CPU threads; all cores by default.
     weights : Path, optional
         Folder of weights instead of the packaged ones.
+    backend : {"auto", "torch", "onnx"}
     """
 
     device: str = "auto"
     threads: int | None = None
     weights: Path | None = None
+    backend: str = "auto"
 
     @staticmethod
     def add_options(parser: argparse._ActionsContainer) -> None:
@@ -36,16 +40,27 @@ class Loading:
         parser.add_argument(
             "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where the networks run (default: auto)"
         )
+        parser.add_argument(
+            "--backend", choices=BACKENDS, default="auto", help="what runs them (default: auto, the one that is expected to be done first)"
+        )
         parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores, shared out among jobs)")
         parser.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own instead of the packaged ones")
 
-    def load(self) -> Segmenter:
-        """Load both networks."""
-        with console.large_imports():
-            import torch
+    @classmethod
+    def of(cls, given: argparse.Namespace, weights: Path | None) -> Loading:
+        """From what `add_options` added, with the folder of weights as the workers find it."""
+        return cls(given.device, given.threads, weights, given.backend)
 
+    def load(self, scans: float = 1) -> Segmenter:
+        """Load both networks, for so many scans in one process."""
+        with console.large_imports():
+            from cascade.networks.backends import choose_backend
+            from cascade.networks.threads import set_threads
+
+            backend = choose_backend(self.backend, self.device, self.weights, scans=scans)
+            importlib.import_module({"torch": "torch", "onnx": "onnxruntime"}[backend])
             from cascade.pipeline import Segmenter
 
         if self.threads:
-            torch.set_num_threads(self.threads)
-        return Segmenter.from_pretrained(self.device, self.weights)
+            set_threads(self.threads)
+        return Segmenter.from_pretrained(self.device, self.weights, backend=backend)

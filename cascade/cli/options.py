@@ -76,7 +76,7 @@ class SegmentOptions:
         scheme = "cascade-extended" if given.extended and given.scheme == "cascade" else given.scheme
         return cls(
             _request(given),
-            Loading(given.device, given.threads, _place(given, given.weights)),
+            Loading.of(given, _place(given, given.weights)),
             _numbering(given, parser),
             scheme,
             given.seg_type,

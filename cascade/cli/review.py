@@ -76,7 +76,7 @@ def _review(options: argparse.Namespace) -> int:
     items = dropped_items(folder, _items(options, folder))
     if not items:
         return console.FAILED
-    desk = Desk(items, folder, Loading(options.device, options.threads, options.weights).load, who=options.who or _login())
+    desk = Desk(items, folder, Loading.of(options, options.weights).load, who=options.who or _login())
     with served(desk, port=options.port) as page:
         console.say(f"cascade: {len(items)} scans; results go to {folder}; Ctrl-C ends")
         console.tell(page.address)

@@ -44,7 +44,7 @@ def _segment_all(options: SegmentOptions) -> int:
         return status
     clicks = _clicks(options.clicks, jobs)
     _check_extras(jobs, options)
-    segmenter = options.loading.load()
+    segmenter = options.loading.load(len(jobs) / options.jobs)
     if options.loudness > 0:
         console.say(_what_runs(segmenter))
 
@@ -67,7 +67,7 @@ def _check_extras(jobs: Sequence[Job], options: SegmentOptions) -> None:
 
 def _what_runs(segmenter: Segmenter) -> str:
     weights = ", ".join(f"{stage} {identity[:12]}" for stage, identity in segmenter.checkpoint_sha256.items())
-    return f"cascade: {__version__} on {segmenter.device}, {weights}"
+    return f"cascade: {__version__} in {segmenter.backend} on {segmenter.device}, {weights}"
 
 
 def _clicks(path: Path | None, jobs: Sequence[Job]) -> tuple[Click, ...]:

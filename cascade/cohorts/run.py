@@ -19,6 +19,7 @@ from cascade.cohorts.workers import TRIES, Workers, spread
 from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.io.formats import check_output
 from cascade.labels import CASCADE, LabelScheme, get_scheme
+from cascade.networks.threads import set_threads
 from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import Perception, Segmentation
@@ -32,6 +33,10 @@ class Segments(Protocol):
     @property
     def checkpoint_sha256(self) -> dict[str, str]:
         """The identity of each stage's checkpoint."""
+
+    @property
+    def backend(self) -> str:
+        """What runs the networks."""
 
     def segment(
         self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
@@ -87,15 +92,14 @@ class Task:
         return {
             "version": __version__,
             "checkpoint_sha256": self.segmenter.checkpoint_sha256,
+            "backend": self.segmenter.backend,
             "options": {"scheme": get_scheme(self.scheme).name, "numbering": numbering, **clicks, **kept},
         }
 
     def __call__(self, job: Job) -> Outcome:
         """Read, segment and write one scan; an error that is no bug becomes its outcome."""
         if self.threads:
-            import torch
-
-            torch.set_num_threads(self.threads)
+            set_threads(self.threads)
         started = time.perf_counter()
         digest = digest_of(job.image)
         try:

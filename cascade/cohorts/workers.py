@@ -229,8 +229,3 @@ def ended(executor: Executor) -> Iterator[Executor]:
         whole = True
     finally:
         executor.shutdown(wait=whole, cancel_futures=not whole)
-
-
-def core_count() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,7 @@ import itertools
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cascade.errors import CascadeError, CheckpointError, first_line
 from cascade.io import schema
@@ -22,7 +22,9 @@ from cascade.networks.limits import check_arguments
 from cascade.networks.spec import NETWORKS, StageSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 MAX_WEIGHTS_BYTES = 2 << 30
 MAX_PARAMETERS = 1 << 29
@@ -30,7 +32,7 @@ MAX_PARAMETERS = 1 << 29
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A spec with its network, ready to run.
+    """A spec with its network, ready to run in torch.
 
     One that was loaded from a folder is pickled as the folder's name and its identity: whoever unpickles it loads the same checkpoint
     there, once a process, or refuses.
@@ -46,13 +48,19 @@ class Checkpoint:
     spec: StageSpec
     network: torch.nn.Module
     folder: Path | None = None
+    backend: ClassVar[Literal["torch"]] = "torch"
+
+    def probabilities(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class probabilities (classes, x, y, z) of a patch of normalised intensities (x, y, z)."""
+        from cascade.networks.kernels import probabilities
+
+        return probabilities(self.network, patch)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.folder is None:
             return type(self), (self.spec, self.network)
-        folder = None if self.folder == packaged_weights() else self.folder.absolute()
         device = str(next(self.network.parameters()).device)
-        return _loaded_once, (self.spec.stage, folder, device, self.spec.checkpoint_sha256)
+        return _loaded_once, (self.spec.stage, folder_for_others(self.folder), device, self.spec.checkpoint_sha256)
 
 
 def packaged_weights() -> Path:
@@ -75,6 +83,21 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
     CheckpointError
         A file is missing, truncated or altered; the message names it.
     """
+    spec, content, folder = read_checkpoint(stage, folder)
+    network = _filled(_skeleton(spec), spec, content, folder / f"{stage}.safetensors").to(device).eval()
+    return Checkpoint(spec, network, folder)
+
+
+def read_checkpoint(stage: str, folder: Path | None = None) -> tuple[StageSpec, bytes, Path]:
+    """Read a checkpoint without building its network; the parameters and errors are those of `load_checkpoint`.
+
+    Returns
+    -------
+    spec : StageSpec
+    content : bytes
+        Of the safetensors file, verified.
+    folder : Path
+    """
     folder = folder or packaged_weights()
     spec_path, weights_path = folder / f"{stage}.json", folder / f"{stage}.safetensors"
     for path in (spec_path, weights_path):
@@ -83,21 +106,35 @@ def load_checkpoint(stage: str, folder: Path | None = None, device: str = "cpu")
     spec = read_spec(spec_path)
     if spec.stage != stage:
         raise CheckpointError(f"{spec_path}: expected the spec of {stage}; found that of {spec.stage}; restore the file from the release")
-    content = verified_weights(weights_path, spec)
-    network = _filled(_skeleton(spec), spec, content, weights_path).to(device).eval()
-    return Checkpoint(spec, network, folder)
+    return spec, verified_weights(weights_path, spec), folder
+
+
+def folder_for_others(folder: Path) -> Path | None:
+    """The name of a checkpoint's folder for other processes; None for the packaged one, wherever that lies for them."""
+    return None if folder == packaged_weights() else folder.absolute()
 
 
 @cache
 def _loaded_once(stage: str, folder: Path | None, device: str, sha256: str) -> Checkpoint:
     """Load a checkpoint that another process has pickled, and make sure that it is the same."""
     checkpoint = load_checkpoint(stage, folder, device)
-    if checkpoint.spec.checkpoint_sha256 != sha256:
+    check_same(checkpoint.spec, checkpoint.folder, sha256)
+    return checkpoint
+
+
+def check_same(spec: StageSpec, folder: Path | None, sha256: str) -> None:
+    """Refuse another checkpoint than the one that this process was told of.
+
+    Raises
+    ------
+    CheckpointError
+        `spec` has another identity.
+    """
+    if spec.checkpoint_sha256 != sha256:
         raise CheckpointError(
-            f"{checkpoint.folder}: expected {stage} with sha256 {sha256[:12]}..., found {checkpoint.spec.checkpoint_sha256[:12]}...; "
+            f"{folder}: expected {spec.stage} with sha256 {sha256[:12]}..., found {spec.checkpoint_sha256[:12]}...; "
             "give all workers the same checkpoint"
         )
-    return checkpoint
 
 
 def read_spec(path: Path, *, identified: bool = True) -> StageSpec:
@@ -202,8 +239,7 @@ def _construct(spec: StageSpec) -> torch.nn.Module:
         check_arguments(spec.network_arguments, "network_arguments")
         if spec.network not in NETWORKS:
             raise ValueError(f"expected one of {', '.join(NETWORKS)}")
-        plain = plain_unet(spec.network_arguments) if spec.network == "UNet" else None
-        return plain or _from_monai(spec)
+        return plain_unet(spec.network, spec.network_arguments) or _from_monai(spec)
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{spec.stage}: expected arguments that {spec.network} can be built with ({error})") from error
 
@@ -224,16 +260,25 @@ def _filled(network: torch.nn.Module, spec: StageSpec, content: bytes, path: Pat
         tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(content).items()}
         network.load_state_dict(tensors, assign=True)
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise CheckpointError(
-            f"{path}: expected the weights of {spec.stage}.json; they do not fit the network that it describes ({reason}); "
-            "restore both files from the release"
-        ) from error
+        raise misfit(path, spec, error) from error
     if any(tensor.is_meta for tensor in itertools.chain(network.parameters(), network.buffers())):
         raise CheckpointError(f"{path}: expected all weights of the network that {spec.stage}.json describes; some are missing")
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise CheckpointError(f"{path}: expected finite weights; some are NaN or infinite; train again")
+        raise not_finite(path)
     return network
+
+
+def misfit(path: Path, spec: StageSpec, error: Exception) -> CheckpointError:
+    """The error about weights that are not those of the spec's network."""
+    return CheckpointError(
+        f"{path}: expected the weights of {spec.stage}.json; they do not fit the network that it describes ({first_line(error)}); "
+        "restore both files from the release"
+    )
+
+
+def not_finite(path: Path) -> CheckpointError:
+    """The error about weights that are no numbers."""
+    return CheckpointError(f"{path}: expected finite weights; some are NaN or infinite; train again")
 
 
 def choose_device(wanted: object) -> str:

@@ -5,18 +5,31 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from cascade.networks.checkpoint import Checkpoint
-from cascade.networks.kernels import quick_inference
 from cascade.networks.spec import StageSpec
 from cascade.volume import Shape
 
 #: Width of the blending weights as a fraction of the patch; at the patch's border they have fallen to about 2 %.
 _SIGMA = 0.18
+
+
+class Network(Protocol):
+    """A checkpoint's network, ready to run: `cascade.networks.checkpoint.Checkpoint` or `cascade.networks.backends.OnnxCheckpoint`."""
+
+    @property
+    def spec(self) -> StageSpec:
+        """What is known about it."""
+
+    @property
+    def backend(self) -> Literal["torch", "onnx"]:
+        """What runs it."""
+
+    def probabilities(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Class probabilities (classes, x, y, z) of a patch of normalised intensities (x, y, z)."""
 
 
 def patch_shape_for(shape: Shape, spec: StageSpec) -> Shape:
@@ -36,7 +49,7 @@ def patch_shape_for(shape: Shape, spec: StageSpec) -> Shape:
     return x, y, z
 
 
-def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], patch: Shape, checkpoint: Checkpoint) -> NDArray[np.float32]:
+def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], patch: Shape, network: Network) -> NDArray[np.float32]:
     """Class probabilities from overlapping patches.
 
     Parameters
@@ -47,29 +60,23 @@ def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], pat
         First voxel of each patch.
     patch : (3,) tuple of int
         Patch shape.
-    checkpoint : Checkpoint
+    network : Network
 
     Returns
     -------
     array of float32, (classes, x, y, z)
         Probabilities; certain background where no patch reached.
     """
-    classes = len(checkpoint.spec.classes)
-    total = np.zeros((classes, *data.shape), dtype=np.float32)
+    total = np.zeros((len(network.spec.classes), *data.shape), dtype=np.float32)
     weight = np.zeros(data.shape, dtype=np.float32)
     window = _gaussian(patch)
-    # Weights lie as the patches do, whoever built the network: in another layout the last bits differ.
-    network = checkpoint.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # not in torch's stubs
-    device = next(network.parameters()).device
     air = data.min()
     for start in starts:
         inside = tuple(slice(max(0, a), min(n, a + p)) for a, p, n in zip(start, patch, data.shape, strict=True))
         within = tuple(slice(s.start - a, s.stop - a) for s, a in zip(inside, start, strict=True))
         padded = np.full(patch, air, dtype=np.float32)
         padded[within] = data[inside]
-        with quick_inference(device):
-            tensor = torch.from_numpy(padded)[None, None].to(device, memory_format=torch.channels_last_3d)
-            p = torch.softmax(network(tensor).float(), dim=1)[0].cpu().numpy()
+        p = network.probabilities(padded)
         total[(slice(None), *inside)] += p[(slice(None), *within)] * window[within]
         weight[inside] += window[within]
     covered = weight > 0

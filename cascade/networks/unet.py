@@ -14,21 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cascade.networks.unet_graph import plain_sizes, triple
+
 Stride = int | Sequence[int]
-_SIZES = ("in_channels", "out_channels", "channels", "strides", "num_res_units")
 
 
-def plain_unet(arguments: Mapping[str, Any]) -> UNet | None:
-    """Build what MONAI's class builds from these arguments; None where they ask for more than `UNet` has.
-
-    `UNet` has three dimensions, residual units and instance normalisation, and the rest as it is by default.
-    """
-    rest = {name: value for name, value in arguments.items() if name not in _SIZES}
-    if rest not in ({"spatial_dims": 3}, {"spatial_dims": 3, "norm": "instance"}) or len(arguments) - len(rest) != len(_SIZES):
-        return None
-    if arguments["num_res_units"] < 1 or not len(arguments["channels"]) - 1 == len(arguments["strides"]) > 0:
-        return None
-    return UNet(**{name: arguments[name] for name in _SIZES})
+def plain_unet(network: str, arguments: Mapping[str, Any]) -> UNet | None:
+    """Build what MONAI's class `network` builds from these arguments; None where they ask for more than `UNet` has."""
+    sizes = plain_sizes(network, arguments)
+    return UNet(**sizes) if sizes else None
 
 
 class UNet(nn.Module):
@@ -76,11 +70,11 @@ class _Residual(nn.Module):
         super().__init__()
         self.conv = nn.Sequential()
         for unit in range(units):
-            layer = nn.Conv3d(leaving if unit else entering, leaving, 3, 1 if unit else _triple(stride), padding=1)
+            layer = nn.Conv3d(leaving if unit else entering, leaving, 3, 1 if unit else triple(stride), padding=1)
             self.conv.add_module(f"unit{unit}", _convolution(layer, plain=ends_plain and unit == units - 1))
         self.residual: nn.Module = nn.Identity()
-        if math.prod(_triple(stride)) != 1:
-            self.residual = nn.Conv3d(entering, leaving, 3, _triple(stride), padding=1)
+        if math.prod(triple(stride)) != 1:
+            self.residual = nn.Conv3d(entering, leaving, 3, triple(stride), padding=1)
         elif entering != leaving:
             self.residual = nn.Conv3d(entering, leaving, 1)
 
@@ -108,10 +102,5 @@ def _convolution(layer: nn.Conv3d | nn.ConvTranspose3d, *, plain: bool = False) 
 
 
 def _transposed(entering: int, leaving: int, stride: Stride) -> nn.ConvTranspose3d:
-    x, y, z = _triple(stride)
+    x, y, z = triple(stride)
     return nn.ConvTranspose3d(entering, leaving, 3, (x, y, z), padding=1, output_padding=(x - 1, y - 1, z - 1))
-
-
-def _triple(stride: Stride) -> tuple[int, int, int]:
-    x, y, z = (stride,) * 3 if isinstance(stride, int) else stride
-    return x, y, z

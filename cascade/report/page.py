@@ -356,7 +356,7 @@ def _facts(result: Result) -> Iterable[tuple[str, str]]:
     grid = result.scan.grid
     yield "Scan", f"{_times(grid.shape)} voxels of {_times(round(s, 3) for s in grid.spacing_mm)} mm, axes {grid.axcodes}"
     yield "Label scheme", result.labels.scheme.name
-    yield "Device", str(told.get("device", "n/a"))
+    yield "Device", " with ".join(str(told[name]) for name in ("device", "backend") if name in told) or "n/a"
     yield "Seconds", ", ".join(f"{part} {seconds:.1f}" for part, seconds in told.get("seconds", {}).items()) or "n/a"
 
 

@@ -10,8 +10,7 @@ from scipy import ndimage
 
 from cascade.centreline import row_centres
 from cascade.errors import NoSpineError
-from cascade.networks.checkpoint import Checkpoint
-from cascade.networks.patches import patch_shape_for, predict_at, tiles
+from cascade.networks.patches import Network, patch_shape_for, predict_at, tiles
 from cascade.networks.preprocess import network_input
 from cascade.volume import FloatArray, Volume
 
@@ -53,7 +52,7 @@ class Spine:
         return (voxels.min(axis=0) - 0.5) * spacing - margin_mm, (voxels.max(axis=0) + 0.5) * spacing + margin_mm
 
 
-def locate(scan: Volume, checkpoint: Checkpoint) -> Spine:
+def locate(scan: Volume, network: Network) -> Spine:
     """Locate the spine: one pass of the network over the whole scan where it fits, else overlapping tiles.
 
     Raises
@@ -61,9 +60,9 @@ def locate(scan: Volume, checkpoint: Checkpoint) -> Spine:
     NoSpineError
         No component is large enough to be a spine.
     """
-    working = network_input(scan, checkpoint.spec)
-    patch = patch_shape_for(working.grid.shape, checkpoint.spec)
-    probability = predict_at(working.data, tiles(working.grid.shape, patch), patch, checkpoint)[1]
+    working = network_input(scan, network.spec)
+    patch = patch_shape_for(working.grid.shape, network.spec)
+    probability = predict_at(working.data, tiles(working.grid.shape, patch), patch, network)[1]
     column = largest_column(probability)
     volume_ml = float(column.sum()) * working.grid.voxel_mm3 / 1000
     if volume_ml < MIN_COLUMN_ML:

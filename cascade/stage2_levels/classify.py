@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.centreline import lengths_along
-from cascade.networks.checkpoint import Checkpoint
-from cascade.networks.patches import patch_shape_for, predict_at
+from cascade.networks.patches import Network, patch_shape_for, predict_at
 from cascade.networks.preprocess import IntensityScale, network_input
 from cascade.volume import FloatArray, Grid, Shape, Volume, box_between
 
@@ -40,7 +39,7 @@ class Tissues:
     classes: tuple[str, ...]
 
 
-def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) -> Tissues:
+def classify(scan: Volume, centreline_mm: FloatArray, network: Network) -> Tissues:
     """Classify the surroundings of a centreline, never the whole scan.
 
     Parameters
@@ -48,17 +47,17 @@ def classify(scan: Volume, centreline_mm: FloatArray, checkpoint: Checkpoint) ->
     scan : Volume
     centreline_mm : (n, 3) array
         RAS+, from head to foot.
-    checkpoint : Checkpoint
+    network : Network
         Of stage 2.
     """
-    spec = checkpoint.spec
+    spec = network.spec
     oriented = scan.reoriented(spec.axcodes)
     half_patch_mm = spec.patch_shape[1] * spec.spacing_mm[1] / 2
     part = _crop_around(oriented, centreline_mm, np.array([_REACH_MM, half_patch_mm, MARGIN_MM]))
     working = network_input(part, spec, IntensityScale.of(oriented.data, spec.normalisation))
     patch = patch_shape_for(_needed(working.grid, centreline_mm), spec)
     starts = starts_along(working.grid, centreline_mm, patch)
-    return Tissues(predict_at(working.data, starts, patch, checkpoint), working.grid, spec.classes)
+    return Tissues(predict_at(working.data, starts, patch, network), working.grid, spec.classes)
 
 
 def _needed(grid: Grid, centreline_mm: FloatArray) -> Shape:

@@ -29,6 +29,7 @@ class Answering:
     """Stands in for `Segmenter`; notes what it was asked, and may be told to send a signal meanwhile."""
 
     checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    backend: ClassVar = "torch"
 
     def __init__(self, *signals: int) -> None:
         self.signals, self.asked = list(signals), []

@@ -35,6 +35,7 @@ class Answers:
     """Stands in for `Segmenter`: doubtful scans have a warning, bad ones no spine."""
 
     checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    backend: ClassVar = "torch"
     device = "cpu"
 
     def segment(self, image: Path, **_: Any) -> Segmentation:
@@ -101,7 +102,7 @@ class TestLoudness:
     ) -> None:
         assert command.main([str(folder / "a.nii"), "-o", str(tmp_path / "l.nii"), "-v"]) == 0
         first, seconds, _ = capsys.readouterr().err.splitlines()
-        assert first == f"cascade: {cascade.__version__} on cpu, stage1_spine {'0' * 12}, stage2_levels {'1' * 12}"
+        assert first == f"cascade: {cascade.__version__} in torch on cpu, stage1_spine {'0' * 12}, stage2_levels {'1' * 12}"
         assert seconds.startswith(f"cascade: {folder / 'a.nii'}: ")
         assert seconds.endswith(" s")
 

@@ -30,6 +30,7 @@ class KnowsTheAnswer:
     """Takes a scan of `blocks` as the networks would, and returns its labels."""
 
     checkpoint_sha256: ClassVar = {"stage1_spine": "0" * 64, "stage2_levels": "1" * 64}
+    backend: ClassVar = "torch"
 
     def segment(self, image: Path, *, series: str | None, **_: Any) -> Segmentation:
         scan, source = read_scan_file(image, series)

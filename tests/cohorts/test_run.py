@@ -142,6 +142,7 @@ def test_a_cohort_killed_at_random_ends_as_an_undisturbed_one(tmp_path: Path) ->
 class TestTask:
     class Fake:
         checkpoint_sha256 = {"stage1_spine": "0"}  # noqa: RUF012
+        backend = "torch"
 
         def segment(self, image: Path, **_: Any) -> Any:
             if "bad" in image.name:

@@ -35,7 +35,7 @@ SPEC = dataclasses.replace(tiny_spec("stage1_spine", ("background", "column"), (
 def pair(arguments: Mapping[str, Any]) -> tuple[UNet, torch.nn.Module]:
     """Ours and MONAI's, from the same seed."""
     torch.manual_seed(0)
-    ours = plain_unet(arguments)
+    ours = plain_unet("UNet", arguments)
     torch.manual_seed(0)
     monais = nets.UNet(**arguments)
     assert ours is not None
