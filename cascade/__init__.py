@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from cascade.postproc.clicks.click import Click
     from cascade.postproc.naming import Numbering
     from cascade.segmentation import Level, Segmentation
+    from cascade.study.result import Study
+    from cascade.study.segment import segment_study
     from cascade.volume import Grid, LabelMap, Volume
 
 _HOMES = {
@@ -51,6 +53,8 @@ _HOMES = {
     "cascade.pipeline": "Segmenter segment",
     "cascade.segmentation": "Level Segmentation",
     "cascade.postproc.naming": "Numbering",
+    "cascade.study.result": "Study",
+    "cascade.study.segment": "segment_study",
     "cascade.volume": "Grid LabelMap Volume",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -81,10 +85,12 @@ __all__ = [
     "SchemeError",
     "Segmentation",
     "Segmenter",
+    "Study",
     "Volume",
     "WorkersError",
     "__version__",
     "segment",
+    "segment_study",
 ]
 
 

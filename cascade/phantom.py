@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,28 @@ _SACRAL_TILTS = (45.0, 58.0, 72.0, 84.0)
 #: Sacral bodies taper downwards by this share to each side of their middle, and almost touch.
 _SACRAL_TAPER, _SACRAL_GAP_MM = 0.2, 1.0
 _DISC_HALF_HEIGHT_MM = {"T9": 2.2, "T10": 2.4, "T11": 2.7, "T12": 3.2, "L1": 3.8, "L2": 4.4, "L3": 4.9, "L4": 5.3, "L5": 4.8, "L6": 4.5}
-#: T2-like brightness, 0 (air, cortical bone) to 1 (cerebrospinal fluid).
-_AIR, _FAT, _MUSCLE, _MARROW, _CORTEX, _NUCLEUS, _ANNULUS, _CSF, _CORD = 0.01, 0.75, 0.16, 0.38, 0.05, 0.65, 0.10, 1.0, 0.45
+Contrast = Literal["T2", "T1"]
+
+
+class _Tissues(NamedTuple):
+    """Brightness of tissues, from 0 (air) to 1 (the brightest)."""
+
+    air: float
+    fat: float
+    muscle: float
+    marrow: float
+    cortex: float
+    nucleus: float
+    annulus: float
+    csf: float
+    cord: float
+
+
+#: T2-like: cerebrospinal fluid and nuclei are bright. T1-like: fat and marrow are, fluid is dark, and discs are of one grey.
+_BRIGHTNESS: dict[Contrast, _Tissues] = {
+    "T2": _Tissues(0.01, 0.75, 0.16, 0.38, 0.05, 0.65, 0.10, 1.0, 0.45),
+    "T1": _Tissues(0.01, 1.0, 0.30, 0.50, 0.06, 0.30, 0.24, 0.14, 0.32),
+}
 _SLAB_MM = 1.0
 #: A narrow place of the canal fades over this length along the body's axis.
 _STENOSIS_MM = 8.0
@@ -75,6 +96,7 @@ class PhantomSpec:
         Vertebra at whose lower disc the canal is narrow, and how many mm it has there.
     collapse : (str, float, float) tuple or None
         Body whose upper end plate sank, and by which share of its height at its front and at its rear wall.
+    contrast : {"T2", "T1"}
     """
 
     shape: tuple[int, int, int] = (17, 270, 330)
@@ -91,6 +113,7 @@ class PhantomSpec:
     canal_ap_mm: float = 15.0
     stenosis: tuple[str, float] | None = None
     collapse: tuple[str, float, float] | None = None
+    contrast: Contrast = "T2"
 
     def __post_init__(self) -> None:
         if self.lumbar not in (4, 5, 6) or not 0 <= self.thoracic <= 4:
@@ -148,8 +171,15 @@ class Solid:
         return np.asarray(np.where(height > top, 2.0, height))
 
 
-def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
-    """Render a scan and its labels (scheme `VERSE`, canal included), RAS+, centred on the world's origin.
+def render(spec: PhantomSpec | None = None, grid: Grid | None = None) -> tuple[Volume, LabelMap]:
+    """Render a scan and its labels (scheme `VERSE`, canal included).
+
+    Parameters
+    ----------
+    spec : PhantomSpec, optional
+    grid : Grid, optional
+        Another view of the same spine: any plane, the slices along its first axis. By default that of `spec`, RAS+, centred on the
+        world's origin.
 
     Returns
     -------
@@ -158,13 +188,13 @@ def render(spec: PhantomSpec | None = None) -> tuple[Volume, LabelMap]:
     """
     spec = spec or PhantomSpec()
     rng = np.random.default_rng(spec.seed)
-    grid = _grid(spec)
-    slabs = max(1, round(spec.spacing_mm[0] / _SLAB_MM))
-    fine = grid.with_spacing((spec.spacing_mm[0] / slabs, *spec.spacing_mm[1:]))
+    grid = grid or _grid(spec)
+    slabs = max(1, round(grid.spacing_mm[0] / _SLAB_MM))
+    fine = grid.with_spacing((grid.spacing_mm[0] / slabs, *grid.spacing_mm[1:]))
     parts = list(solids(spec))
     picture = _surroundings(fine, spec, parts, rng)
     for solid in parts:
-        _draw(solid, fine, picture, rng)
+        _draw(solid, fine, picture, rng, _BRIGHTNESS[spec.contrast])
     slices = picture.reshape(grid.shape[0], slabs, *fine.shape[1:]).mean(axis=1)
     noisy = np.hypot(slices + rng.normal(0, spec.noise, slices.shape), rng.normal(0, spec.noise, slices.shape))
     return Volume((noisy * 800).astype(np.float32), grid), _labels(grid, spec, parts)
@@ -249,17 +279,17 @@ def _axes(tilt_deg: float, roll_deg: float = 0.0) -> FloatArray:
     return axes
 
 
-def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], rng: np.random.Generator) -> None:
+def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], rng: np.random.Generator, tissue: _Tissues) -> None:
     box = _box(solid, grid)
     radius, height = solid.inside(_points(grid.cropped(box)))
     inside = (radius <= 1) & (np.abs(height) <= 1)
     if "-" in solid.name:
         nucleus = np.clip(1.3 - 1.6 * radius**2, 0, 1) * np.clip(1.4 - np.abs(height) ** 2, 0, 1)
-        brightness = _ANNULUS + (_NUCLEUS - _ANNULUS) * np.clip(nucleus, 0, 1)
+        brightness = tissue.annulus + (tissue.nucleus - tissue.annulus) * np.clip(nucleus, 0, 1)
     else:
-        marrow = _MARROW * (1 + 0.10 * _texture(radius.shape, rng, 4.0))
+        marrow = tissue.marrow * (1 + 0.10 * _texture(radius.shape, rng, 4.0))
         rim = (radius > 0.93) | (np.abs(height) > 1 - 1.3 / solid.half_mm[2])
-        brightness = np.where(rim, _CORTEX, marrow)
+        brightness = np.where(rim, tissue.cortex, marrow)
     view = picture[box]
     view[inside] = brightness[inside]
 
@@ -279,21 +309,21 @@ def _box(solid: Solid, grid: Grid) -> Box:
 
 def _surroundings(grid: Grid, spec: PhantomSpec, parts: Sequence[Solid], rng: np.random.Generator) -> NDArray[np.float32]:
     """Everything but the column: fat, muscle, abdomen, canal with cord, spinous processes, a great vessel."""
-    points = _points(grid)
+    points, tissue = _points(grid), _BRIGHTNESS[spec.contrast]
     behind, across = _from_column(points, parts)
-    z = points[0, 0, :, 2].astype(np.float32)
+    z = points[..., 2].astype(np.float32)
     texture = _texture(grid.shape, rng, 3.0)
     abdomen = 0.33 + 0.22 * _texture(grid.shape, rng, 9.0) + 0.05 * texture
-    picture = np.where(behind < -16, _MUSCLE + 0.05 * texture + 0.25 * (_texture(grid.shape, rng, 5.0) > 0.9), abdomen)
-    picture = np.where(behind < -68 - 6 * np.cos(z / 60), _FAT + 0.05 * texture, picture)
-    picture = np.where((behind < -96) | (behind > 100), _AIR, picture)
+    picture = np.where(behind < -16, tissue.muscle + 0.05 * texture + 0.25 * (_texture(grid.shape, rng, 5.0) > 0.9), abdomen)
+    picture = np.where(behind < -68 - 6 * np.cos(z / 60), tissue.fat + 0.05 * texture, picture)
+    picture = np.where((behind < -96) | (behind > 100), tissue.air, picture)
     process = (np.abs(across) < 5) & (behind < -38) & (behind > -62) & (np.mod(z, 36) < 20)
-    picture = np.where(process, _MARROW * 0.9, picture)
+    picture = np.where(process, tissue.marrow * 0.9, picture)
     vessel = (behind - 26) ** 2 + (across - 8) ** 2 < 64
-    picture = np.where(vessel, _CORTEX, picture)
+    picture = np.where(vessel, tissue.cortex, picture)
     canal = in_canal(points, spec, parts)
     cord = ((behind + 26) / 4) ** 2 + (across / 5) ** 2 < 1
-    picture = np.where(canal, np.where(cord & (z > 45), _CORD, _CSF - 0.2 * (texture > 0.8)), picture)
+    picture = np.where(canal, np.where(cord & (z > 45), tissue.cord, tissue.csf - 0.2 * (texture > 0.8)), picture)
     return np.clip(picture, 0, None).astype(np.float32)
 
 

@@ -31,7 +31,7 @@ FLOORS = (
     {"segmentation"},
     {"cohorts"},
     {"pipeline"},
-    {"datasets", "training"},
+    {"datasets", "study", "training"},
     {"stages"},
     {"evaluation", "review"},
     {"demo", "bundle"},

@@ -25,6 +25,7 @@ examples:
   cascade-segment study/ -o levels.dcm --series 5      a DICOM series in, a DICOM SEG out
   cascade-segment study/ -o levels.dcm --sr measurements.dcm   with every measurement in a DICOM SR
   cascade-segment t2.nii.gz -o levels.nii.gz --mesh surfaces/   an STL for each structure
+  cascade-segment study/ --study -o out/               all series of a patient with one numbering, axial slices told
   cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
   cascade-segment t2.nii.gz -o l.nii.gz --scheme verse every structure found, in another numbering
   cascade-segment cut.nii.gz -o l.nii.gz --lowest L3   the sacrum is not in view, but you know the lowest body
@@ -85,6 +86,8 @@ def _scans(group: argparse._ActionsContainer) -> None:
                        help="label file for one scan, whose suffix says the format (.nii.gz .nii .seg.nrrd .nrrd .mha .dcm), "
                        "or folder for several (paths are mirrored)")  # fmt: skip
     group.add_argument("--series", metavar="NUMBER", help="DICOM series number or UID (default: the only series, or the sagittal T2)")
+    group.add_argument("--study", action="store_true",
+                       help="each INPUT is a study: all series of a patient get one numbering, axial slices their level")  # fmt: skip
     group.add_argument("--bids", action="store_true", help="INPUT is a BIDS data set; results go to its derivatives/cascade, or to OUT")
 
 

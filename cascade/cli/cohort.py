@@ -18,7 +18,7 @@ from cascade.cohorts.cluster import dask_workers
 from cascade.cohorts.find import ALL_TABLES
 from cascade.cohorts.job import Job
 from cascade.cohorts.manifest import Outcome
-from cascade.cohorts.run import Task, run_cohort
+from cascade.cohorts.run import Work, run_cohort
 from cascade.cohorts.workers import WorkerProcesses, Workers, ended
 from cascade.errors import InputError
 from cascade.networks.threads import usable_cores
@@ -32,7 +32,7 @@ def threads_of_a_worker(options: SegmentOptions) -> int | None:
     return options.loading.threads or (max(1, usable_cores() // options.jobs) if options.jobs > 1 else None)
 
 
-def do_jobs(jobs: list[Job], task: Task, options: SegmentOptions) -> int:
+def do_jobs(jobs: list[Job], task: Work, options: SegmentOptions) -> int:
     """Do the jobs, print a line about each, and return the exit status."""
     said, failed, index, tables = Telling(options, len(jobs)), False, _index(options, jobs), dict[str, Path]()
     manifest = options.request.manifest

@@ -50,6 +50,8 @@ class SegmentOptions:
         -1 for errors only, 1 for more than usual.
     probabilities : bool
         Keep what the networks saw beside the labels.
+    study : bool
+        The inputs are studies: all series of a patient get one numbering.
     """
 
     request: Request
@@ -66,6 +68,7 @@ class SegmentOptions:
     info: Literal["", "text", "json"] = ""
     loudness: int = 0
     probabilities: bool = False
+    study: bool = False
 
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> SegmentOptions:
@@ -89,6 +92,7 @@ class SegmentOptions:
             ("json" if given.json else "text") if given.info else "",
             given.verbose - given.quiet,
             given.keep_probabilities,
+            given.study,
         )
 
 
@@ -109,8 +113,20 @@ def _check(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         parser.error("argument --resume: expected a folder as -o, which has a manifest")
     if given.sr and (given.sr == given.output or not _writes_seg(given)):
         parser.error("argument --sr: expected -o SEG.dcm (with a folder --format dcm), which the SR refers to, and another name")
+    if given.study:
+        _check_study(given, parser)
     if given.scheduler and given.jobs > 1:
         parser.error("argument --jobs: not with --scheduler; the cluster has its own workers")
+
+
+def _check_study(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    unfit = {"bids": given.bids, "demo": given.demo, "clicks": given.clicks, "lowest": given.lowest, "highest": given.highest}
+    unfit |= {what: getattr(given, what) for what in BESIDE} | {"keep-probabilities": given.keep_probabilities}
+    if wrong := [name for name, value in unfit.items() if value]:
+        instead = "give --anchor" if wrong[0] in ("clicks", "lowest", "highest") else "a study has results of its own"
+        parser.error(f"argument --{wrong[0]}: not with --study; {instead}")
+    if given.output and is_file_name(given.output):
+        parser.error("argument --study: expected a folder as -o")
 
 
 def _writes_seg(given: argparse.Namespace) -> bool:

@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(options: SegmentOptions) -> int:
     if options.info:
         return _info(options)
-    return _demo(options.demo, options.loading) if options.demo else _segment_all(options)
+    if options.demo:
+        return _demo(options.demo, options.loading)
+    return _segment_studies(options) if options.study else _segment_all(options)
 
 
 def _segment_all(options: SegmentOptions) -> int:
@@ -68,6 +70,29 @@ def _check_extras(jobs: Sequence[Job], options: SegmentOptions) -> None:
 def _what_runs(segmenter: Segmenter) -> str:
     weights = ", ".join(f"{stage} {identity[:12]}" for stage, identity in segmenter.checkpoint_sha256.items())
     return f"cascade: {__version__} in {segmenter.backend} on {segmenter.device}, {weights}"
+
+
+def _segment_studies(options: SegmentOptions) -> int:
+    from cascade.cli.cohort import do_jobs, threads_of_a_worker
+    from cascade.study.task import StudyTask, find_study_jobs
+
+    request = options.request
+    jobs, problems = find_study_jobs(request.inputs, request.output)
+    for problem in problems:
+        console.error(problem)
+    if not jobs:
+        return console.FAILED
+    task = StudyTask(
+        options.loading.load(),
+        request.output,
+        options.scheme,
+        options.numbering,
+        request.suffix or ".nii.gz",
+        options.seg_type,
+        tuple(request.series.split(",")) if request.series else (),
+        threads_of_a_worker(options),
+    )
+    return do_jobs(jobs, task, options) or (console.FAILED if problems else console.DONE)
 
 
 def _clicks(path: Path | None, jobs: Sequence[Job]) -> tuple[Click, ...]:

@@ -31,6 +31,8 @@ _PARALLEL = 1e-3
 _SAME_MM = 0.01
 #: At most this share of the slices may be missing and interpolated.
 _MISSING_SHARE = 0.2
+#: Parallel slices further apart than this belong to different stacks: axial protocols have 3 to 6 mm, localisers 10 to 20, discs 30.
+_APART_MM = 25.0
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -117,13 +119,56 @@ def read_series(series: Series, name: str) -> tuple[Volume, DicomSource]:
     read = list(_all_frames(series, name))
     frames = _without_copies(read, name)
     _check_alike(frames, name)
+    return _assembled(frames, series, name, copies=len(read) - len(frames))
+
+
+def read_stacks(series: Series, name: str) -> tuple[tuple[Volume, DicomSource], ...]:
+    """Read a series whose slices lie in several directions or places: each run of parallel, evenly spaced slices is a volume of its own.
+
+    Returns
+    -------
+    stacks : tuple of (Volume, DicomSource)
+        From the head down. One may consist of a single slice.
+
+    Raises
+    ------
+    InputError
+        A file is damaged, lacks what places its image, or two different images lie in one place.
+    """
+    read = list(_all_frames(series, name))
+    frames = _without_copies(read, name)
+    stacks = [_assembled(run, series, name, copies=len(read) - len(frames)) for run in _runs(frames)]
+    return tuple(sorted(stacks, key=lambda stack: -float(stack[0].grid.to_world((np.array(stack[0].grid.shape) - 1) / 2)[2])))
+
+
+def _runs(frames: Sequence[_Frame]) -> Iterator[list[_Frame]]:
+    """Frames of one direction, size and spacing, each as far from the one before as the others are."""
+    groups: list[list[_Frame]] = []
+    for frame in frames:
+        group = next((g for g in groups if _parallel(g[0], frame) and _is_alike(g[0], frame)), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(frame)
+    for group in groups:
+        normal = np.cross(*group[0].directions)
+        group.sort(key=lambda frame: float(frame.position @ normal))
+        steps = np.diff([frame.position for frame in group], axis=0)
+        usual = np.median(steps, axis=0) if len(steps) else np.zeros(3)
+        allowed = max(ROUNDING_MM, LATTICE_TOLERANCE * float(np.linalg.norm(usual)))
+        apart = (np.abs(steps - usual).max(axis=1) > allowed) | (steps @ normal > _APART_MM) if len(steps) else np.zeros(0, dtype=bool)
+        for run in np.split(np.arange(len(group)), np.flatnonzero(apart) + 1):
+            yield [group[i] for i in run]
+
+
+def _assembled(frames: list[_Frame], series: Series, name: str, *, copies: int) -> tuple[Volume, DicomSource]:
+    """One volume of parallel frames."""
     frames, slices, grid = _arrange(frames, name)
     data = np.zeros(grid.shape, dtype=np.float32)
     for frame, index in zip(frames, slices, strict=True):
         data[:, :, index] = frame.pixels.T
     missing = sorted(set(range(grid.shape[2])) - set(slices))
     _interpolate(data, missing, slices)
-    notices = list(_notices(len(read) - len(frames), missing, _assumed(series, frames)))
+    notices = list(_notices(copies, missing, _assumed(series, frames)))
     return Volume(data, grid), _source(frames, slices, grid, notices)
 
 
@@ -183,19 +228,25 @@ def _parallel(a: _Frame, b: _Frame) -> bool:
     return bool(np.abs(a.directions - b.directions).max() < _PARALLEL)
 
 
+def _is_alike(a: _Frame, b: _Frame) -> bool:
+    return a.pixels.shape == b.pixels.shape and np.allclose(a.spacing, b.spacing, rtol=1e-4)
+
+
 def _check_alike(frames: Sequence[_Frame], name: str) -> None:
     first = frames[0]
     if len(frames) < MIN_SLICES:
         raise InputError(f"{name}: expected at least {MIN_SLICES} slices; found {len(frames)}; give the folder of the whole series")
     if not all(_parallel(first, frame) for frame in frames):
         raise InputError(f"{name}: expected parallel slices; found several orientations (a localiser?); choose another with --series")
-    if any(frame.pixels.shape != first.pixels.shape or not np.allclose(frame.spacing, first.spacing, rtol=1e-4) for frame in frames):
+    if not all(_is_alike(first, frame) for frame in frames):
         raise InputError(f"{name}: expected slices of one size and pixel spacing; found several; separate the files")
 
 
 def _arrange(frames: list[_Frame], name: str) -> tuple[list[_Frame], list[int], Grid]:
     """Sort along the normal and give each slice its place on an even lattice; places may stay empty."""
     normal = np.cross(*frames[0].directions)
+    if len(frames) == 1:
+        return frames, [0], _grid(frames[0], normal * _thickness_mm(frames[0]), frames[0].position, 1)
     frames = sorted(frames, key=lambda frame: float(frame.position @ normal))
     positions = np.array([frame.position for frame in frames])
     heights = positions @ normal
@@ -214,12 +265,28 @@ def _arrange(frames: list[_Frame], name: str) -> tuple[list[_Frame], list[int], 
         )
     if count + 1 - len(frames) > _MISSING_SHARE * (count + 1):
         raise InputError(f"{name}: expected {count + 1} slices; found {len(frames)}; the export is incomplete, export the series again")
-    rows, columns = frames[0].spacing
-    along_row, down_column = frames[0].directions
+    return frames, slices.tolist(), _grid(frames[0], step, positions[0], count + 1)
+
+
+def _grid(frame: _Frame, step: FloatArray, position: FloatArray, count: int) -> Grid:
+    """The lattice of `count` frames like this one, the first of which lies at `position`."""
+    rows, columns = frame.spacing
+    along_row, down_column = frame.directions
     affine = np.eye(4)
-    affine[:3] = np.column_stack([along_row * columns, down_column * rows, step, positions[0]])
-    height, width = frames[0].pixels.shape
-    return frames, slices.tolist(), Grid((width, height, count + 1), LPS_TO_RAS @ affine)
+    affine[:3] = np.column_stack([along_row * columns, down_column * rows, step, position])
+    height, width = frame.pixels.shape
+    return Grid((width, height, count), LPS_TO_RAS @ affine)
+
+
+def _thickness_mm(frame: _Frame) -> float:
+    """What a slice that has no neighbour says of itself; 4 mm, as axial slices of the spine have, where it says nothing."""
+    group = functional_group(frame.dataset, frame.number, "PixelMeasuresSequence")
+    said = attribute(group if group is not None else frame.dataset, "SliceThickness")
+    try:
+        thickness = float(said)
+    except (TypeError, ValueError):
+        thickness = np.nan
+    return thickness if 0 < thickness < _APART_MM else 4.0
 
 
 def _interpolate(data: NDArray[np.float32], missing: Iterable[int], slices: Sequence[int]) -> None:

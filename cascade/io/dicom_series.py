@@ -30,7 +30,7 @@ _MIXED_DEG = 5.0
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName"),
     *("PatientID", "PatientName", "ImageType", "EchoTime", "InversionTime", "ScanningSequence", "ImageOrientationPatient"),
-    *("Modality", "ImagePositionPatient", "PixelSpacing"),
+    *("Modality", "ImagePositionPatient", "PixelSpacing", "FrameOfReferenceUID"),
     *("Rows", "Columns", "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 
@@ -54,6 +54,8 @@ class Series:
     files : tuple of DicomFile
     assumed : tuple of str
         What was assumed of its headers, in words.
+    frame : str
+        FrameOfReferenceUID: series of one share their coordinates. Empty where it is missing.
     """
 
     uid: str
@@ -67,6 +69,7 @@ class Series:
     localiser: bool
     files: tuple[DicomFile, ...] = field(repr=False)
     assumed: tuple[str, ...] = ()
+    frame: str = field(default="", repr=False)
 
     @property
     def obstacle(self) -> str | None:
@@ -286,6 +289,7 @@ def _describe(members: Sequence[tuple[DicomFile, Dataset]], damaged: Collection[
         localiser=any("LOCALIZER" in str(attribute(header, "ImageType", "")) for header in headers),
         files=tuple(file for file, _ in members),
         assumed=() if all(map(_class_of, headers)) else ("SOPClassUID is absent, and they are taken for MR images",),
+        frame=str(attribute(first, "FrameOfReferenceUID", "")),
     )
 
 

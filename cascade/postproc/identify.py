@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -115,15 +115,11 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     NumberingError
         What the user said contradicts what was found.
     """
-    numbering = numbering or Numbering()
-    instances = evidence.instances(edits) if edits else evidence.automatic
-    parameters = evidence.parameters
-    chain = build_chain(instances.instances, parameters.chain)
-    _check_spine(chain)
-    room_below = _room_below(chain, evidence.grid, evidence.field_of_view)
-    anchored = anchored_links(chain, numbering, _values_at(numbering, instances, evidence.grid))
-    shape = _shape(chain, instances, evidence.grid, parameters.measuring) if parameters.shape_model else None
-    naming = name_chain(chain, room_below, shape=shape, parameters=parameters, numbering=numbering, anchored=anchored)
+    numbering, parameters = numbering or Numbering(), evidence.parameters
+    laid = lay_out(evidence, edits)
+    instances, chain, room_below = laid.instances, laid.chain, laid.room_below_mm
+    anchored = anchors_in(laid, evidence.grid, numbering)
+    naming = name_chain(chain, room_below, shape=laid.shape, parameters=parameters, numbering=numbering, anchored=anchored)
     structures = dict(_named(chain, naming))
     names = {instance.value: name for name, instance in structures.items()}
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
@@ -131,6 +127,47 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     last = max(i for i, name in enumerate(naming.names) if name)
     notices = tuple(_notices(chain, naming, structures, instances, room_below[last], parameters.costs))
     return Identified(instances, structures, names, naming, notices)
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """Bodies and discs in a row, and what their names rest on.
+
+    Parameters
+    ----------
+    instances : InstanceMap
+    chain : Chain
+    room_below_mm : list of float
+        For each link the field of view below its body.
+    shape : (6, links) array or None
+        From `cascade.postproc.shape.spine_shape`.
+    """
+
+    instances: InstanceMap
+    chain: Chain
+    room_below_mm: list[float]
+    shape: FloatArray | None
+
+
+def lay_out(evidence: Evidence, edits: Edits | None = None) -> Laid:
+    """Find the vertebral bodies and discs along the centreline, without naming them; see `identify`.
+
+    Raises
+    ------
+    NoSpineError
+        No vertebral body was found.
+    """
+    instances = evidence.instances(edits) if edits else evidence.automatic
+    parameters = evidence.parameters
+    chain = build_chain(instances.instances, parameters.chain)
+    _check_spine(chain)
+    shape = _shape(chain, instances, evidence.grid, parameters.measuring) if parameters.shape_model else None
+    return Laid(instances, chain, _room_below(chain, evidence.grid, evidence.field_of_view), shape)
+
+
+def anchors_in(laid: Laid, grid: Grid, numbering: Numbering) -> dict[int, str]:
+    """The links of a chain on which a person's anchors lie, and the names that they give; errors as for `anchored_links`."""
+    return anchored_links(laid.chain, numbering, _values_at(numbering, laid.instances, grid))
 
 
 def _check_spine(chain: Chain) -> None:
@@ -225,7 +262,7 @@ def _notices(
     room_below_mm: float,
     costs: CostParameters,
 ) -> Iterator[Notice]:
-    yield from _numbering_notices(naming, structures, room_below_mm, costs)
+    yield from numbering_notices(naming, structures, room_below_mm, costs)
     doubt = None if naming.confidence < costs.uncertain_below else _doubt(chain, naming, instances, costs)
     if doubt:
         yield Notice("numbering-uncertain", None, doubt)
@@ -265,7 +302,18 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> 
     return SACRUM not in naming.names and any(volume >= collapsed * float(np.median(named)) for volume in below)
 
 
-def _numbering_notices(naming: Naming, structures: Mapping[str, Instance], room_below_mm: float, costs: CostParameters) -> Iterator[Notice]:
+def numbering_notices(naming: Naming, structures: Collection[str], room_below_mm: float, costs: CostParameters) -> Iterator[Notice]:
+    """What to know about the names as a whole.
+
+    Parameters
+    ----------
+    naming : Naming
+    structures : collection of str
+        What was found; whether the sacrum is among it counts.
+    room_below_mm : float
+        Field of view below the last body.
+    costs : CostParameters
+    """
     if SACRUM not in structures and room_below_mm < costs.view_of_one_more_mm:
         yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
     if naming.confidence < costs.uncertain_below:

@@ -23,7 +23,7 @@ from cascade.postproc.parameters import CostParameters, NamingParameters
 from cascade.volume import FloatArray
 
 #: Cost, variant and names of a sequence.
-_Weighed = tuple[float, str, tuple[str | None, ...]]
+Weighed = tuple[float, str, tuple[str | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,25 @@ def name_chain(
     numbering: Numbering | None = None,
     anchored: Mapping[int, str] | None = None,
 ) -> Naming:
-    """Choose the names of a chain, leaving out bodies at its ends that are none.
+    """Choose the names of a chain, leaving out bodies at its ends that are none: the best of what `weigh` returns.
+
+    The parameters and errors are those of `weigh`.
+    """
+    found = [link.body is not None for link in chain.links]
+    weighed = weigh(chain, room_below_mm, shape=shape, parameters=parameters, numbering=numbering, anchored=anchored)
+    return choose(weighed, found, numbering or Numbering(), (parameters or NamingParameters()).costs)
+
+
+def weigh(
+    chain: Chain,
+    room_below_mm: Sequence[float],
+    *,
+    shape: FloatArray | None = None,
+    parameters: NamingParameters | None = None,
+    numbering: Numbering | None = None,
+    anchored: Mapping[int, str] | None = None,
+) -> list[Weighed]:
+    """Weigh all sequences of names that a chain can have; the one of least cost first.
 
     Parameters
     ----------
@@ -137,7 +155,7 @@ def name_chain(
     """
     numbering, anchored, parameters = numbering or Numbering(), anchored or {}, parameters or NamingParameters()
     shape_costs, costs = ShapeCosts(chain, shape, parameters), parameters.costs
-    weighed: list[_Weighed] = []
+    weighed: list[Weighed] = []
     for first, stop in _kept_parts(chain):
         for variant, window, last in _windows(stop - first, chain, numbering):
             names = (None,) * first + window + (None,) * (len(chain.links) - stop)
@@ -149,7 +167,7 @@ def name_chain(
             weighed.append((cost + rarity(variant, numbering.count, costs), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))
-    return _choose(sorted(weighed, key=lambda item: item[0]), chain, numbering, costs)
+    return sorted(weighed, key=lambda item: item[0])
 
 
 def _kept_parts(chain: Chain) -> Iterator[tuple[int, int]]:
@@ -187,12 +205,21 @@ def _agrees(names: Sequence[str | None], window: Sequence[str], numbering: Numbe
     )
 
 
-def _choose(weighed: Sequence[_Weighed], chain: Chain, numbering: Numbering, costs: CostParameters) -> Naming:
+def choose(weighed: Sequence[Weighed], found: Sequence[bool], numbering: Numbering, costs: CostParameters) -> Naming:
     """The best sequence, and its probability and margin among the numberings that compete with it.
 
     What has another lumbar count than five stands back behind the convention unless it is asked for or overwhelming.
+
+    Parameters
+    ----------
+    weighed : sequence of Weighed
+        The one of least cost first; at least one.
+    found : sequence of bool
+        Whether the body of each link was found.
+    numbering : Numbering
+        Its count decides which numberings compete.
+    costs : CostParameters
     """
-    found = [link.body is not None for link in chain.links]
     competing = [item for item in weighed if lumbar_count(item[1]) == 5 or numbering.count is not None] or weighed
     other = next((item for item in weighed if item not in competing), None)
     if other is not None and other[0] + costs.overwhelming < competing[0][0]:

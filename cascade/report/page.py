@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from cascade.errors import InputError
-from cascade.io.files import replacing
+from cascade.io.files import place_of, replacing
 from cascade.labels import BODIES
 from cascade.measure import Measurement, find_marks
 from cascade.notices import percent
@@ -136,7 +136,7 @@ class ReportIndex:
             The file is no report of this version.
         """
         try:
-            embedded = _CARD.search(report.read_text(encoding="utf-8"))
+            embedded = _CARD.search(place_of(report).read_text(encoding="utf-8"))
             card = _Card(**json.loads(embedded["card"] if embedded else ""))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{report}: expected a report of this version ({error}); make it again") from error
@@ -151,8 +151,8 @@ class ReportIndex:
     def _place(self, report: Path) -> Path:
         return Path(os.path.relpath(report, self.folder))
 
-    def save(self) -> None:
-        """Write ``index.html`` into the folder."""
+    def save(self, name: str = "index.html", notes: str = "") -> None:
+        """Write the page into the folder; `notes` is HTML that it shows above the scans."""
         cards = sorted(self._cards, key=lambda entry: (entry[0].confidence, entry[0].title))
         failed = "".join(f"<li><b>{html.escape(title)}</b> {html.escape(why)}</li>" for title, why in sorted(self._failed))
         text = _template("index.html").substitute(
@@ -161,9 +161,9 @@ class ReportIndex:
             flagged=sum(bool(card.codes) for card, _ in cards),
             lost=len(self._failed),
             cards="".join(_card(card, href) for card, href in cards),
-            failed=f'<section class="notes bad"><h2>Not segmented</h2><ul>{failed}</ul></section>' if failed else "",
+            failed=notes + (f'<section class="notes bad"><h2>Not segmented</h2><ul>{failed}</ul></section>' if failed else ""),
         )
-        with replacing(self.folder / "index.html") as temporary:
+        with replacing(self.folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 

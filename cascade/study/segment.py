@@ -1,0 +1,234 @@
+"""Segment a study: each series is perceived once, one numbering is chosen, all are named by it, axial slices are told by the sagittal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cascade.errors import CascadeError, InputError, NumberingError
+from cascade.labels import CASCADE, LabelScheme, get_scheme
+from cascade.notices import Notice
+from cascade.pipeline import Perception, Segmenter
+from cascade.postproc.identify import identify
+from cascade.postproc.naming import Numbering
+from cascade.segmentation import NumberingResult, Segmentation
+from cascade.study.find import Part, Stack, StudyFiles, across_slices, find_study
+from cascade.study.numbering import Agreement, Witness, agree, shared_numbering
+from cascade.study.result import AxialStack, Study, StudySeries
+from cascade.study.slices import Guide
+
+
+@dataclass(eq=False)
+class _Read:
+    """A series as far as it was read, perceived and named."""
+
+    part: Part
+    stacks: list[Stack] = field(default_factory=list)
+    seen: Perception | None = None
+    witness: Witness | None = None
+    numbering: Numbering = field(default_factory=Numbering)
+    result: Segmentation | None = None
+    axial: list[AxialStack] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    def leave_out(self, why: str) -> None:
+        """Note why it was not segmented."""
+        self.notices.append(Notice("series-not-segmented", None, f"{self.part.name}: {why}"))
+
+
+def segment_study(
+    study: Any,
+    *,
+    scheme: str | LabelScheme = CASCADE,
+    device: str = "auto",
+    numbering: Numbering | None = None,
+    series: Sequence[str] = (),
+    segmenter: Segmenter | None = None,
+) -> Study:
+    """Segment all series of one patient, with one numbering.
+
+    Parameters
+    ----------
+    study : path
+        The DICOM of one study (folder or zip), or a folder of NIfTI, NRRD or MetaImage files of one patient.
+    scheme : str or LabelScheme
+        As for `cascade.segment`.
+    device : {"auto", "cpu", "cuda", "mps"}
+    numbering : Numbering, optional
+        What is known about the levels: the count, and anchors, which count for every series.
+    series : sequence of str
+        Names, numbers or SeriesInstanceUIDs of those that count; by default all.
+    segmenter : Segmenter, optional
+        Networks that are loaded already; `device` is of no use then.
+
+    Raises
+    ------
+    InputError
+        There is not exactly one study, or no series of it can be segmented.
+    NumberingError
+        `numbering` contradicts itself or what was found.
+    """
+    files = study if isinstance(study, StudyFiles) else find_study(Path(study), series)
+    return _segmented(files, segmenter or Segmenter.from_pretrained(device), get_scheme(scheme), numbering or Numbering())
+
+
+def _segmented(files: StudyFiles, segmenter: Segmenter, scheme: LabelScheme, numbering: Numbering) -> Study:
+    reads = [_perceived(part, segmenter) for part in sorted(files.parts, key=lambda part: part.name)]
+    sagittal = [read for read in reads if read.witness is not None]
+    _check_anchors(files, sagittal, numbering)
+    agreements = [_agreed(group, numbering) for group in _by_frame(sagittal)]
+    for agreed, group in agreements:
+        for read in group:
+            _name(read, agreed, segmenter, scheme)
+    for read in reads:
+        _tell_slices(read, [other for other in sagittal if other.part.frame == read.part.frame], scheme)
+    if not any(read.result or read.axial for read in reads):
+        raise InputError(
+            f"{files.origin}: expected a series that shows a spine; found none: {'; '.join(n.text for r in reads for n in r.notices)}"
+        )
+    return _study(files, reads, agreements)
+
+
+def _perceived(part: Part, segmenter: Segmenter) -> _Read:
+    """Read a series, and run the networks if it is one for them."""
+    read = _Read(part)
+    try:
+        read.stacks = part.read()
+        mine = [stack for stack in read.stacks if stack.plane in ("sagittal", "any")]
+        if mine:
+            stack = max(mine, key=lambda s: s.scan.data.size)
+            read.seen = _seen(stack, segmenter)
+            read.witness = Witness(part.name, read.seen.evidence, across_slices(stack.scan.grid))
+            read.witness.laid  # noqa: B018  a spine without vertebrae is none
+        elif not any(stack.plane == "axial" for stack in read.stacks):
+            read.leave_out("its slices are neither sagittal nor axial")
+    except CascadeError as problem:
+        read.witness = None
+        read.leave_out(str(problem).removeprefix("image: "))
+    return read
+
+
+def _seen(stack: Stack, segmenter: Segmenter) -> Perception:
+    seen = segmenter.perceive(stack.scan)
+    notices = stack.source.notices if stack.source else ()
+    return dataclasses.replace(seen, source=stack.source, notices=(*notices, *seen.notices))
+
+
+def _check_anchors(files: StudyFiles, reads: Sequence[_Read], numbering: Numbering) -> None:
+    hit = {name for read in reads if read.witness for name in read.witness.hits(numbering).anchors}
+    for name, (x, y, z) in numbering.anchors.items():
+        if name not in hit:
+            raise NumberingError(
+                f"{files.origin}: expected the anchor {name}=({x:g}, {y:g}, {z:g}) mm in a vertebra or disc of a series; "
+                "it lies in none; move the point"
+            )
+
+
+def _by_frame(reads: Iterable[_Read]) -> list[list[_Read]]:
+    """Series that share their coordinates; the largest group first."""
+    groups: dict[str, list[_Read]] = {}
+    for read in reads:
+        groups.setdefault(read.part.frame, []).append(read)
+    return sorted(groups.values(), key=lambda group: (-len(group), group[0].part.name))
+
+
+def _agreed(reads: Sequence[_Read], numbering: Numbering) -> tuple[Agreement, list[_Read]]:
+    witnesses = [read.witness for read in reads if read.witness]
+    return agree(witnesses, numbering), list(reads)
+
+
+def _name(read: _Read, agreed: Agreement, segmenter: Segmenter, scheme: LabelScheme) -> None:
+    """Name one series by what all agreed upon; alone, where it has no part in it."""
+    if read.seen is None or read.witness is None:
+        return
+    name, known = read.part.name, read.witness.hits(agreed.known)
+    if name in agreed.column.places and len(agreed.column.places) > 1:
+        read.numbering = shared_numbering(read.witness, agreed)
+        result = segmenter.name(read.seen, scheme=scheme, numbering=read.numbering)
+        result = _as_agreed(result, agreed)
+    else:
+        read.numbering = known
+        result = segmenter.name(read.seen, scheme=scheme, numbering=known)
+    read.notices += _notices(name, agreed)
+    read.result = dataclasses.replace(result, warnings=(*result.warnings, *read.notices))
+
+
+def _as_agreed(result: Segmentation, agreed: Agreement) -> Segmentation:
+    """A result that was named by anchors, with what the study knows of the names: how sure they are, and what to know about them."""
+    sure = NumberingResult(agreed.confidence, agreed.naming.second_best, agreed.naming.margin)
+    levels = tuple(dataclasses.replace(each, confidence=round(each.confidence * agreed.confidence, 4)) for each in result.levels)
+    own = [notice for notice in result.warnings if notice.code not in agreed.settled]
+    return dataclasses.replace(result, numbering=sure, levels=levels, warnings=(*own, *agreed.notices))
+
+
+def _notices(name: str, agreed: Agreement) -> Iterator[Notice]:
+    column = agreed.column
+    if name in column.strangers:
+        yield Notice("series-not-matched", None, f"{name} is named by itself: {column.strangers[name]}")
+    if name in column.moved_mm:
+        yield Notice("series-moved", None, f"in {name} the patient lies {column.moved_mm[name]:.0f} mm from where the other series show it")
+    if name in agreed.disagreeing:
+        names = ", ".join(each or "?" for each in agreed.disagreeing[name])
+        yield Notice("series-disagree", None, f"{name} alone would be named otherwise, from the top down: {names}")
+
+
+# ---------------------------------------------------------------------------------------------- axial slices
+
+
+def _tell_slices(read: _Read, sagittal: Sequence[_Read], scheme: LabelScheme) -> None:
+    """Tell what the axial slices of a series show, by the sagittal result that reaches most of each stack."""
+    stacks = [stack for stack in read.stacks if stack.plane == "axial"]
+    guides = [guide for other in _best_first(sagittal) if (guide := _guide(other))]
+    if not stacks:
+        return
+    if not guides:
+        read.leave_out("its slices are axial, and there is no sagittal series in the same coordinates by which they could be told")
+        return
+    beyond = 0
+    for number, stack in enumerate(stacks, start=1):
+        told = [(guide, list(guide.where(stack.scan.grid))) for guide in guides]
+        guide, rows = max(told, key=lambda pair: sum(row.structure is not None for row in pair[1]))
+        instances = stack.instances or ("",) * len(rows)
+        rows = [
+            dataclasses.replace(row, series=read.part.name, stack=number, instance=instance)
+            for row, instance in zip(rows, instances, strict=True)
+        ]
+        beyond += sum(row.structure is None for row in rows)
+        labels = guide.labels(stack.scan.grid, scheme.for_chain(guide.found.structures))
+        read.axial.append(AxialStack(number, labels, stack.source, tuple(rows), guide.series))
+    if beyond:
+        text = f"{read.part.name}: {beyond} slices lie where no sagittal result reaches; what they show is not told"
+        read.notices.append(Notice("slices-not-reached", None, text))
+
+
+def _best_first(reads: Iterable[_Read]) -> list[_Read]:
+    """Named series; those that show most whole structures first, then those of finer voxels."""
+
+    def rank(read: _Read) -> tuple[Any, ...]:
+        whole = sum(not level.touches_border for level in read.result.levels) if read.result else 0
+        voxel = read.result.scan.grid.voxel_mm3 if read.result else 0.0
+        return -whole, round(voxel, 3), read.part.name
+
+    return sorted((read for read in reads if read.result), key=rank)
+
+
+def _guide(read: _Read) -> Guide | None:
+    if read.seen is None:
+        return None
+    found = identify(read.seen.evidence, read.numbering)
+    return Guide(read.part.name, found, read.seen.evidence) if len(found.structures) > 1 else None
+
+
+def _study(files: StudyFiles, reads: Sequence[_Read], agreements: Sequence[tuple[Agreement, Sequence[_Read]]]) -> Study:
+    problems = [Notice("series-not-segmented", None, str(problem)) for problem in files.problems]
+    main = agreements[0][0] if agreements else None
+    others = [read for _, group in agreements[1:] for read in group]
+    for read in others:
+        text = f"{read.part.name} is named by itself: it has other coordinates (frame of reference) than the other series"
+        read.notices.append(Notice("series-not-matched", None, text))
+    numbering = NumberingResult(main.confidence, main.naming.second_best, main.naming.margin) if main else None
+    series = tuple(StudySeries(read.part.name, read.part.title, read.result, tuple(read.axial), tuple(read.notices)) for read in reads)
+    return Study(series, numbering, (*(main.notices if main else ()), *problems))

@@ -1,0 +1,118 @@
+"""Many studies, none lost: each is a job of a cohort, so that `--jobs`, `--resume` and the manifest are those of scans."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cascade.cohorts.job import Job
+from cascade.cohorts.manifest import Outcome, State, digest_of
+from cascade.errors import CascadeError, InputError, NumberingError
+from cascade.io.files import together
+from cascade.io.formats import SegType
+from cascade.labels import get_scheme
+from cascade.pipeline import Segmenter
+from cascade.postproc.naming import Numbering
+from cascade.study.find import StudyFiles, find_studies, limited
+from cascade.study.segment import segment_study
+
+#: What the manifest knows a study by.
+STUDY_FILE = "study.json"
+
+
+def find_study_jobs(inputs: tuple[Path, ...], output: Path) -> tuple[list[Job], list[CascadeError]]:
+    """A job for each study, and what cannot be done. The results of a single study go to `output` itself.
+
+    Parameters
+    ----------
+    inputs : tuple of Path
+        Studies, or folders that hold several.
+    output : Path
+    """
+    studies: list[StudyFiles] = []
+    problems: list[CascadeError] = []
+    for given in dict.fromkeys(inputs):
+        try:
+            found, said = find_studies(given, output)
+        except CascadeError as problem:
+            problems.append(problem)
+            continue
+        studies += found
+        problems += said
+    names = [Path()] if len(studies) == 1 else [study.name for study in studies]
+    jobs: dict[Path, Job] = {}
+    for study, name in zip(studies, names, strict=True):
+        job = Job(study.origin, output / name / STUDY_FILE, series=study.key)
+        if (other := jobs.setdefault(job.output, job)) is not job:
+            problems.append(
+                InputError(f"{job.image}: expected a folder of its own for results; {job.output.parent} is that of {other.image}")
+            )
+    return list(jobs.values()), problems
+
+
+@dataclass(frozen=True)
+class StudyTask:
+    """What is done with each study.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    output : Path
+        Folder of all results: nothing in it is a scan.
+    scheme : str
+    numbering : Numbering
+    suffix : str
+        Of label files.
+    seg_type : {"binary", "labelmap"}
+    series : tuple of str
+        Those that count; all where there is none.
+    threads : int, optional
+        CPU threads of each worker.
+    """
+
+    segmenter: Segmenter
+    output: Path
+    scheme: str = "cascade"
+    numbering: Numbering = dataclasses.field(default_factory=Numbering)
+    suffix: str = ".nii.gz"
+    seg_type: SegType = "binary"
+    series: tuple[str, ...] = ()
+    threads: int | None = None
+
+    def made_with(self) -> dict[str, Any]:
+        """What decides the results beside the scans, for the manifest."""
+        from cascade._version import __version__
+
+        options: dict[str, Any] = {"scheme": get_scheme(self.scheme).name, "numbering": dataclasses.asdict(self.numbering)}
+        options |= {"study": True, "suffix": self.suffix, "seg_type": self.seg_type, "series": list(self.series)}
+        return {"version": __version__, "checkpoint_sha256": self.segmenter.checkpoint_sha256, "options": options}
+
+    def __call__(self, job: Job) -> Outcome:
+        """Read, segment and write one study; an error that is no bug becomes its outcome."""
+        if self.threads:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        started, digest = time.perf_counter(), digest_of(job.image)
+        try:
+            files = limited(_study_of(job, self.output), self.series)
+            study = segment_study(files, scheme=self.scheme, numbering=self.numbering, segmenter=self.segmenter)
+            with together():
+                study.save(job.output.parent, suffix=self.suffix, seg_type=self.seg_type)
+        except CascadeError as problem:
+            hopeless = isinstance(problem, (InputError, NumberingError)) and not isinstance(problem.__cause__, MemoryError)
+            state: State = "refused" if hopeless else "failed"
+            return Outcome(state, error=str(problem), seconds=round(time.perf_counter() - started, 3), input_sha256=digest)
+        seconds = round(time.perf_counter() - started, 3)
+        return Outcome("done", levels=study.levels, warnings=study.warnings, seconds=seconds, input_sha256=digest)
+
+
+def _study_of(job: Job, output: Path) -> StudyFiles:
+    studies, _ = find_studies(job.image, output)
+    found = [study for study in studies if study.key == job.series]
+    if len(found) != 1:
+        raise InputError(f"{job.image}: expected the study that was found here before; it has changed meanwhile; start again")
+    return found[0]

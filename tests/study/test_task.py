@@ -1,0 +1,81 @@
+"""The command for studies: results, the manifest, going on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from cascade.cli.segment import main
+from cascade.io.formats import read_labels_file
+from cascade.study.task import find_study_jobs
+from tests.conftest import AnswerWith
+from tests.study.made import Remembering
+
+
+@pytest.fixture(scope="module")
+def command() -> list[str]:
+    return ["--study", "--device", "cpu", "--threads", "1", "--scheme", "verse"]
+
+
+def test_a_study_leaves_a_folder_for_each_series_and_tables_of_all(
+    study_folder: Path,
+    segmenter: Remembering,
+    answer_with: AnswerWith,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer_with(segmenter)
+    assert main([str(study_folder), "-o", str(tmp_path), *command]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("series-1", "series-2", "series-3", "series-4"),
+        *("study.json", "study.tsv", "study.html", "slices.tsv", "manifest.jsonl"),
+    }
+    levels = {"levels.nii.gz", "levels.json", "levels.tsv", "levels.png", "levels.html"}
+    assert {path.name for path in (tmp_path / "series-2").iterdir()} == levels
+    assert {path.name for path in (tmp_path / "series-4").iterdir()} == {f"stack-{n}.nii.gz" for n in range(1, 7)}
+    assert len(read_labels_file(tmp_path / "series-3" / "levels.nii.gz")[0].nonzero()[0]) > 1000
+
+    told = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
+    assert [series["name"] for series in told["series"]] == ["series-1", "series-2", "series-3", "series-4"]
+    with (tmp_path / "slices.tsv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    assert len(rows) == len(told["slices"]) >= 15
+    assert {row["disc"] for row in rows if row["series"] == "series-4"} == {"L3-L4", "L4-L5", "L5-S1"}
+    assert all(len(row["instance"]) > 10 for row in rows)
+    with (tmp_path / "study.tsv").open(encoding="utf-8") as stream:
+        assert {row["scan"] for row in csv.DictReader(stream, delimiter="\t")} == {"series-1", "series-2", "series-3"}
+    page = (tmp_path / "study.html").read_text(encoding="utf-8")
+    assert "series-3/levels.html" in page
+    assert "Axial slices" in page
+    assert "Secret" not in page + json.dumps(told)
+
+    before = (tmp_path / "study.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([str(study_folder), "-o", str(tmp_path), "--resume", *command]) == 0
+    assert (tmp_path / "study.json").stat().st_mtime_ns == before
+    assert "1 of 1 scans were settled before" in capsys.readouterr().err
+
+
+def test_a_single_study_goes_to_the_folder_itself_and_several_to_folders_of_their_own(study_folder: Path, tmp_path: Path) -> None:
+    jobs, problems = find_study_jobs((study_folder,), tmp_path)
+    assert [job.output for job in jobs] == [tmp_path / "study.json"]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (["--lowest", "L5"], "argument --lowest: not with --study"),
+        (["--json", "x"], "argument --json: not with --study"),
+        (["-o", "levels.nii.gz"], "expected a folder as -o"),
+    ],
+)
+def test_options_that_a_study_cannot_have_are_refused(option: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "-o", "out", "--study", *option])
+    assert stopped.value.code == 2
+    assert says in capsys.readouterr().err
