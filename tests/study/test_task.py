@@ -26,7 +26,6 @@ def test_a_study_leaves_a_folder_for_each_series_and_tables_of_all(
     answer_with: AnswerWith,
     command: list[str],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     answer_with(segmenter)
     words = [str(study_folder), "-o", str(tmp_path), "--series", "3,series-4", *command]
@@ -55,10 +54,8 @@ def test_a_study_leaves_a_folder_for_each_series_and_tables_of_all(
     assert "Secret" not in page + json.dumps(told)
 
     before = (tmp_path / "study.json").stat().st_mtime_ns
-    capsys.readouterr()
     assert main([*words, "--resume"]) == 0
     assert (tmp_path / "study.json").stat().st_mtime_ns == before
-    assert "1 of 1 scans were settled before" in capsys.readouterr().err
 
 
 def test_a_single_study_goes_to_the_folder_itself_and_several_to_folders_of_their_own(study_folder: Path, tmp_path: Path) -> None:
