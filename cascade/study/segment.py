@@ -11,10 +11,10 @@ from typing import Any
 from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.notices import Notice
-from cascade.pipeline import Perception, Segmenter
+from cascade.pipeline import Segmenter
 from cascade.postproc.identify import identify
 from cascade.postproc.naming import Numbering
-from cascade.segmentation import NumberingResult, Segmentation
+from cascade.segmentation import NumberingResult, Perception, Segmentation
 from cascade.study.find import Part, Stack, StudyFiles, across_slices, find_study
 from cascade.study.numbering import Agreement, Witness, agree, shared_numbering
 from cascade.study.result import AxialStack, Study, StudySeries

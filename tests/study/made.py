@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 from scipy.spatial.transform import Rotation
 
 from cascade.phantom import PhantomSpec, Solid, render, solids
-from cascade.pipeline import Perception, Segmenter
+from cascade.pipeline import Segmenter
+from cascade.segmentation import Perception
 from cascade.volume import FloatArray, Grid, LabelMap, Volume, box_between
 from tests.dicom_files import slices, uid
 
