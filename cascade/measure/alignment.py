@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from cascade.labels import SACRUM
-from cascade.measure.endplates import Shape, aligned, tilt_deg
+from cascade.measure.endplates import Morphometry, aligned, tilt_deg
 from cascade.measure.table import Measurement
 from cascade.volume import FloatArray
 
@@ -38,17 +38,17 @@ _MIN_WIDTH_MM = 25.0
 _MIN_BODIES = 3
 
 
-def with_segments(rows: Sequence[Measurement], shapes: Mapping[str, Shape], axes: FloatArray) -> list[Measurement]:
+def with_segments(rows: Sequence[Measurement], fits: Mapping[str, Morphometry], axes: FloatArray) -> list[Measurement]:
     """Add to every body its angle to the next one below and how far it has slipped on it, and to the sacrum its slope."""
     below = next_bodies(rows)
     result = []
     for row in rows:
         low = below.get(row.structure)
-        if row.structure in shapes and low is not None and low in shapes:
-            segment_deg = tilt_deg(shapes[low].upper, axes) - tilt_deg(shapes[row.structure].upper, axes)
-            row = _with_slip(dataclasses.replace(row, segment_deg=segment_deg), shapes[row.structure], shapes[low], axes)
-        if row.kind == "sacrum" and SACRUM in shapes:
-            row = dataclasses.replace(row, slope_deg=tilt_deg(shapes[SACRUM].upper, axes))
+        if row.structure in fits and low is not None and low in fits:
+            segment_deg = tilt_deg(fits[low].upper, axes) - tilt_deg(fits[row.structure].upper, axes)
+            row = _with_slip(dataclasses.replace(row, segment_deg=segment_deg), fits[row.structure], fits[low], axes)
+        if row.kind == "sacrum" and SACRUM in fits:
+            row = dataclasses.replace(row, slope_deg=tilt_deg(fits[SACRUM].upper, axes))
         result.append(row)
     return result
 
@@ -68,24 +68,24 @@ def meyerding(slip_percent: float) -> int:
     return min(int(abs(slip_percent) // 25) + 1, 5)
 
 
-def lordosis(shapes: Mapping[str, Shape], axes: FloatArray) -> Iterator[Measurement]:
+def lordosis(fits: Mapping[str, Morphometry], axes: FloatArray) -> Iterator[Measurement]:
     """Yield the lordosis from the upper end plate of L1 to the lower one of L5, and to the upper one of S1."""
-    if "L1" not in shapes:
+    if "L1" not in fits:
         return
-    top = tilt_deg(shapes["L1"].upper, axes)
-    if "L5" in shapes:
-        yield Measurement("L1-L5", "lordosis", segment_deg=tilt_deg(shapes["L5"].lower, axes) - top)
-    if SACRUM in shapes:
-        yield Measurement("L1-S1", "lordosis", segment_deg=tilt_deg(shapes[SACRUM].upper, axes) - top)
+    top = tilt_deg(fits["L1"].upper, axes)
+    if "L5" in fits:
+        yield Measurement("L1-L5", "lordosis", segment_deg=tilt_deg(fits["L5"].lower, axes) - top)
+    if SACRUM in fits:
+        yield Measurement("L1-S1", "lordosis", segment_deg=tilt_deg(fits[SACRUM].upper, axes) - top)
 
 
-def cobb(rows: Sequence[Measurement], shapes: Mapping[str, Shape], axes: FloatArray) -> Iterator[Measurement]:
+def cobb(rows: Sequence[Measurement], fits: Mapping[str, Morphometry], axes: FloatArray) -> Iterator[Measurement]:
     """Yield the largest sideways bend, if the view is wide enough to see one; positive: open to the right."""
     wide = [row.structure for row in rows if row.kind == "body" and row.cut == "no" and (row.width_mm or 0) >= _MIN_WIDTH_MM]
-    wide = [name for name in wide if name in shapes]
+    wide = [name for name in wide if name in fits]
     if len(wide) < _MIN_BODIES:
         return
-    upper, lower = ({name: _aside_deg(getattr(shapes[name], face), axes) for name in wide} for face in ("upper", "lower"))
+    upper, lower = ({name: _aside_deg(getattr(fits[name], face), axes) for name in wide} for face in ("upper", "lower"))
     pairs = [(high, low) for i, high in enumerate(wide) for low in wide[i + 1 :]]
     high, low = max(pairs, key=lambda pair: abs(upper[pair[0]] - lower[pair[1]]))
     yield Measurement(f"{high}-{low}", "cobb", cobb_deg=upper[high] - lower[low])
@@ -96,7 +96,7 @@ def _aside_deg(normal: FloatArray, axes: FloatArray) -> float:
     return float(np.rad2deg(np.arctan2(normal @ axes[0], normal @ axes[2])))
 
 
-def _with_slip(row: Measurement, above: Shape, below: Shape, axes: FloatArray) -> Measurement:
+def _with_slip(row: Measurement, above: Morphometry, below: Morphometry, axes: FloatArray) -> Measurement:
     """Add the slip of `above` on `below` in mm and per cent of the lower end plate, and its grade; not where a corner is missing."""
     bisector = aligned(axes, above.lower + below.upper)
     slip_mm = float((above.corners_mm[1, 0] - below.corners_mm[0, 0]) @ bisector[1])

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cascade.measure.endplates import Shape, tilt_deg
+from cascade.measure.endplates import Morphometry, tilt_deg
 from cascade.measure.structures import Structure
 from cascade.measure.table import Measurement
 from cascade.volume import FloatArray
@@ -36,7 +36,7 @@ _NEIGHBOURS, _MIN_NEIGHBOURS = 2, 2
 _GRADES = (20.0, 25.0, 40.0)
 
 
-def size_row(structure: Structure, shape: Shape | None, axes: FloatArray) -> Measurement:
+def size_row(structure: Structure, fit: Morphometry | None, axes: FloatArray) -> Measurement:
     """Tell where a structure is and how large."""
     if structure.cut == "end":
         return Measurement(structure.name, structure.kind, "end")
@@ -44,17 +44,17 @@ def size_row(structure: Structure, shape: Shape | None, axes: FloatArray) -> Mea
     whole = structure.cut == "no"
     volume_ml = int(structure.mask.sum()) * structure.grid.voxel_mm3 / 1000 if whole else None
     row = Measurement(structure.name, structure.kind, structure.cut, x, y, z, volume_ml)
-    if shape is None or structure.kind == "sacrum":
+    if fit is None or structure.kind == "sacrum":
         return row
-    anterior, middle, posterior = (_number(height) for height in shape.heights_mm)
+    anterior, middle, posterior = (_number(height) for height in fit.heights_mm)
     return dataclasses.replace(
         row,
         anterior_mm=anterior,
         middle_mm=middle,
         posterior_mm=posterior,
-        depth_mm=_number(shape.depth_mm),
-        width_mm=_number(shape.width_mm) if whole else None,
-        wedge_deg=tilt_deg(shape.lower, axes) - tilt_deg(shape.upper, axes) if shape.agrees else None,
+        depth_mm=_number(fit.depth_mm),
+        width_mm=_number(fit.width_mm) if whole else None,
+        wedge_deg=tilt_deg(fit.lower, axes) - tilt_deg(fit.upper, axes) if fit.agrees else None,
     )
 
 

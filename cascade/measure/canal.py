@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from cascade.centreline import lengths_along
 from cascade.labels import CANAL
-from cascade.measure.endplates import Shape, aligned
+from cascade.measure.endplates import Morphometry, aligned
 from cascade.measure.lattice import Mask, crossings
 from cascade.measure.structures import Structure
 from cascade.measure.table import Measurement
@@ -109,13 +109,13 @@ def cut_canal(labels: LabelMap, axes: FloatArray) -> Canal | None:
 
 
 def with_canal(
-    rows: Sequence[Measurement], canal: Canal, structures: Sequence[Structure], shapes: Mapping[str, Shape]
+    rows: Sequence[Measurement], canal: Canal, structures: Sequence[Structure], fits: Mapping[str, Morphometry]
 ) -> list[Measurement]:
     """Add to every body and disc the canal behind its middle."""
     centres = {structure.name: structure.centroid_mm for structure in structures}
     result = []
     for row in rows:
-        index = canal.nearest(centres[row.structure], shapes[row.structure].axes[2]) if _is_level(row, shapes) else None
+        index = canal.nearest(centres[row.structure], fits[row.structure].axes[2]) if _is_level(row, fits) else None
         if index is not None:
             ap_mm, area_mm2 = canal.around(index)
             row = dataclasses.replace(row, canal_ap_mm=ap_mm, canal_area_mm2=area_mm2)
@@ -124,12 +124,12 @@ def with_canal(
 
 
 def narrowest(
-    rows: Sequence[Measurement], canal: Canal, structures: Sequence[Structure], shapes: Mapping[str, Shape]
+    rows: Sequence[Measurement], canal: Canal, structures: Sequence[Structure], fits: Mapping[str, Morphometry]
 ) -> Iterator[Measurement]:
     """Yield where the canal is narrowest from front to rear, between the first and the last body or disc that is not cut."""
     centres = {s.name: s.centroid_mm for s in structures}
-    levels = {row.structure: index for row in rows if _is_level(row, shapes)
-              if (index := canal.nearest(centres[row.structure], shapes[row.structure].axes[2])) is not None}  # fmt: skip
+    levels = {row.structure: index for row in rows if _is_level(row, fits)
+              if (index := canal.nearest(centres[row.structure], fits[row.structure].axes[2])) is not None}  # fmt: skip
     if not levels:
         return
     first, last = min(levels.values()), max(levels.values())
@@ -143,8 +143,8 @@ def narrowest(
     yield Measurement(CANAL, "canal", "no", x, y, z, canal_ap_mm=least_mm, canal_area_mm2=area_mm2, canal_at=level)
 
 
-def _is_level(row: Measurement, shapes: Mapping[str, Shape]) -> bool:
-    return row.kind in ("body", "disc") and row.structure in shapes
+def _is_level(row: Measurement, fits: Mapping[str, Morphometry]) -> bool:
+    return row.kind in ("body", "disc") and row.structure in fits
 
 
 def _axis(points_mm: FloatArray, axes: FloatArray, grid: Grid) -> FloatArray | None:

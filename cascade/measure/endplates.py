@@ -1,4 +1,4 @@
-"""The shape of one vertebral body or disc in a frame of its own: end plates, walls, heights.
+"""The morphometry of one vertebral body or disc in a frame of its own: end plates, walls, heights.
 
 The frame's rows are the unit vectors right, front and up; surfaces are those of `cascade.measure.lattice`.
 """
@@ -29,7 +29,7 @@ _ANTERIOR, _MIDDLE, _POSTERIOR, _HALF_BAND = 0.8, 0.5, 0.2, 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Shape:
+class Morphometry:
     """End plates and lengths of one structure.
 
     Parameters
@@ -87,7 +87,7 @@ def aligned(axes: FloatArray, up: FloatArray) -> FloatArray:
     return np.stack([right, np.cross(up, right), up])
 
 
-def fit_shape(mask: Mask, grid: Grid, axes: FloatArray, *, lower_face: bool = True) -> Shape | None:
+def fit_morphometry(mask: Mask, grid: Grid, axes: FloatArray, *, lower_face: bool = True) -> Morphometry | None:
     """Fit a frame, two end plates and the lengths to one structure.
 
     The first direction (of the spine here) is refined twice: the end plates are fitted as planes, robustly, and their mean
@@ -106,7 +106,7 @@ def fit_shape(mask: Mask, grid: Grid, axes: FloatArray, *, lower_face: bool = Tr
 
     Returns
     -------
-    Shape or None
+    Morphometry or None
         None where the mask is too small to have end plates.
     """
     start, found = axes[2], _fit(mask, grid, axes)
@@ -135,7 +135,7 @@ def _frame(right: FloatArray, up: FloatArray) -> FloatArray:
     return np.stack([right, np.cross(up, right), up])
 
 
-def _fit(mask: Mask, grid: Grid, axes: FloatArray) -> Shape | None:
+def _fit(mask: Mask, grid: Grid, axes: FloatArray) -> Morphometry | None:
     """Measure along `axes` as they are; None where an end plate cannot be fitted."""
     lattice = sample(mask, grid, axes)
     bottom, top = crossings(lattice.occupancy, lattice.up)
@@ -145,7 +145,7 @@ def _fit(mask: Mask, grid: Grid, axes: FloatArray) -> Shape | None:
     rear, front = walls(lattice, 1)
     left, right = walls(lattice, 0)
     heights_mm = _heights(top - bottom, lattice, rear, front)
-    return Shape(axes, upper.normal(axes), lower.normal(axes), heights_mm, front - rear, right - left, corners(lattice, upper, lower))
+    return Morphometry(axes, upper.normal(axes), lower.normal(axes), heights_mm, front - rear, right - left, corners(lattice, upper, lower))
 
 
 def _plane(face: FloatArray, lattice: Lattice) -> Plane | None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from cascade.measure.alignment import next_bodies
 from cascade.measure.canal import Canal, cut_canal
-from cascade.measure.endplates import Shape, aligned, patient_axes
-from cascade.measure.structures import find_structures, fit_shapes
+from cascade.measure.endplates import Morphometry, aligned, patient_axes
+from cascade.measure.structures import find_structures, fit_morphometries
 from cascade.measure.table import Measurement
 from cascade.volume import FloatArray, LabelMap
 
@@ -48,31 +48,33 @@ def find_marks(labels: LabelMap, rows: Sequence[Measurement]) -> tuple[Mark, ...
     """
     axes = patient_axes(labels.grid)
     structures = find_structures(labels, frozenset(row.structure for row in rows if row.cut == "end"))
-    shapes = fit_shapes(structures, axes)
+    fits = fit_morphometries(structures, axes)
     canal = cut_canal(labels, axes)
-    found = list(_slips(rows, shapes, axes))
+    found = list(_slips(rows, fits, axes))
     if canal is not None:
         centres = {structure.name: structure.centroid_mm for structure in structures}
-        found += _across(rows, canal, shapes, centres)
+        found += _across(rows, canal, fits, centres)
     return tuple(found)
 
 
-def _slips(rows: Sequence[Measurement], shapes: Mapping[str, Shape], axes: FloatArray) -> Iterator[Mark]:
+def _slips(rows: Sequence[Measurement], fits: Mapping[str, Morphometry], axes: FloatArray) -> Iterator[Mark]:
     below = next_bodies(rows)
     for row in rows:
         if not row.slip_grade or row.slip_mm is None or row.slip_percent is None:
             continue
-        upper, lower = shapes[row.structure], shapes[below[row.structure]]
+        upper, lower = fits[row.structure], fits[below[row.structure]]
         front = aligned(axes, upper.lower + lower.upper)[1]
         corner = lower.corners_mm[0, 0]
         text = f"{row.slip_mm:+.1f} mm, {abs(row.slip_percent):.0f} %".replace("-", "\N{MINUS SIGN}")
         yield Mark("slip", row.structure, np.stack([corner, corner + row.slip_mm * front]), text)
 
 
-def _across(rows: Sequence[Measurement], canal: Canal, shapes: Mapping[str, Shape], centres: Mapping[str, FloatArray]) -> Iterator[Mark]:
+def _across(
+    rows: Sequence[Measurement], canal: Canal, fits: Mapping[str, Morphometry], centres: Mapping[str, FloatArray]
+) -> Iterator[Mark]:
     for row in rows:
         if row.kind == "disc" and row.canal_ap_mm is not None:
-            index = canal.nearest(centres[row.structure], shapes[row.structure].axes[2])
+            index = canal.nearest(centres[row.structure], fits[row.structure].axes[2])
             if index is not None:
                 yield Mark("canal", row.structure, canal.walls_mm[index])
         if row.kind == "canal" and row.canal_ap_mm is not None:

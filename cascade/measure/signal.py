@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from cascade.labels import CANAL, SACRUM
 from cascade.measure.discs import neighbours
-from cascade.measure.endplates import Shape
+from cascade.measure.endplates import Morphometry
 from cascade.measure.lattice import MIDDLE_MM
 from cascade.measure.structures import Structure
 from cascade.measure.table import Measurement
@@ -44,13 +44,13 @@ _BONE_LEVELS, _BONE_CSF_LEVEL = ("L1", "L2", "L3", "L4"), "L3"
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What signal is read from: a scan, its zero, the canal's voxels, the structures with their shapes."""
+    """What signal is read from: a scan, its zero, the canal's voxels, the structures with their morphometry."""
 
     scan: Volume
     zero: float
     canal: NDArray[np.intp]
     structures: Mapping[str, Structure]
-    shapes: Mapping[str, Shape]
+    fits: Mapping[str, Morphometry]
 
     def inside(self, name: str) -> NDArray[np.floating]:
         """Intensities inside a structure, above the zero."""
@@ -61,7 +61,7 @@ class Scene:
         """Upper quartile of the canal at a structure, or of all of it; None where there is too little of it."""
         near = self.canal
         if name is not None and len(near):
-            off = (self.scan.grid.to_world(near) - self.structures[name].centroid_mm) @ self.shapes[name].axes[2]
+            off = (self.scan.grid.to_world(near) - self.structures[name].centroid_mm) @ self.fits[name].axes[2]
             near = near[np.abs(off) <= _CSF_REACH_MM]
         if len(near) < _CSF_MIN_VOXELS:
             return None
@@ -69,13 +69,13 @@ class Scene:
         return level if level > 0 else None
 
 
-def look(labels: LabelMap, scan: Volume, structures: Sequence[Structure], shapes: Mapping[str, Shape]) -> Scene | None:
+def look(labels: LabelMap, scan: Volume, structures: Sequence[Structure], fits: Mapping[str, Morphometry]) -> Scene | None:
     """Gather what signal is read from; None where the scan has no zero."""
     zero = zero_of(scan)
     if zero is None:
         return None
     canal: NDArray[np.intp] = np.argwhere(labels[CANAL]) if CANAL in labels.structures else np.empty((0, 3), dtype=np.intp)
-    return Scene(scan, zero, canal, {s.name: s for s in structures}, shapes)
+    return Scene(scan, zero, canal, {s.name: s for s in structures}, fits)
 
 
 def zero_of(scan: Volume) -> float | None:
@@ -92,7 +92,7 @@ def with_signal(rows: Sequence[Measurement], scene: Scene) -> list[Measurement]:
     joined, whole = neighbours(rows), scene.csf()
     result = []
     for row in rows:
-        if row.structure in scene.shapes and row.kind in ("body", "disc"):
+        if row.structure in scene.fits and row.kind in ("body", "disc"):
             csf = scene.csf(row.structure)
             row = dataclasses.replace(row, csf_signal=csf / whole if csf and whole else None)
             bodies = [name for name in joined.get(row.structure, ()) if name != SACRUM]
@@ -103,7 +103,7 @@ def with_signal(rows: Sequence[Measurement], scene: Scene) -> list[Measurement]:
 
 def bone(rows: Sequence[Measurement], scene: Scene) -> Iterator[Measurement]:
     """Yield the median signal of L1 to L4 over the cerebrospinal fluid at L3, where all four are seen."""
-    seen = {row.structure for row in rows if row.structure in scene.shapes}
+    seen = {row.structure for row in rows if row.structure in scene.fits}
     csf = scene.csf(_BONE_CSF_LEVEL) if _BONE_CSF_LEVEL in seen else None
     if csf and seen >= set(_BONE_LEVELS):
         median = float(np.median([np.median(scene.inside(name)) for name in _BONE_LEVELS]))
@@ -133,7 +133,7 @@ def _disc(row: Measurement, scene: Scene, csf: float | None, bodies: Sequence[st
 
 def _parts(scene: Scene, name: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which voxels of a disc lie in its nucleus, and which in its annulus."""
-    structure, axes = scene.structures[name], scene.shapes[name].axes
+    structure, axes = scene.structures[name], scene.fits[name].axes
     points = structure.grid.to_world(np.argwhere(structure.mask)) - structure.centroid_mm
     middle = np.abs(points @ axes[0]) <= MIDDLE_MM
     place, height = (_scaled(points @ axis, middle) for axis in (axes[1], axes[2]))

@@ -26,7 +26,7 @@ from cascade.measure.canal import cut_canal, narrowest, with_canal
 from cascade.measure.discs import with_indices
 from cascade.measure.endplates import patient_axes
 from cascade.measure.signal import bone, look, with_signal
-from cascade.measure.structures import find_structures, fit_shapes
+from cascade.measure.structures import find_structures, fit_morphometries
 from cascade.measure.table import Measurement
 from cascade.volume import LabelMap, Volume
 
@@ -57,13 +57,13 @@ def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] =
         raise InputError("expected scan and labels on the same grid; resample one onto the grid of the other first")
     structures = find_structures(labels, frozenset(cut))
     axes = patient_axes(labels.grid)
-    shapes = fit_shapes(structures, axes)
-    rows = [size_row(structure, shapes.get(structure.name), axes) for structure in structures]
-    plates = {name: shape for name, shape in shapes.items() if name == SACRUM or shape.agrees}
+    fits = fit_morphometries(structures, axes)
+    rows = [size_row(structure, fits.get(structure.name), axes) for structure in structures]
+    plates = {name: fit for name, fit in fits.items() if name == SACRUM or fit.agrees}
     rows = with_segments(with_indices(with_losses(rows)), plates, axes)
-    scene = look(labels, scan, structures, shapes) if scan is not None else None
+    scene = look(labels, scan, structures, fits) if scan is not None else None
     rows = with_signal(rows, scene) if scene else rows
     canal = cut_canal(labels, axes)
-    rows = with_canal(rows, canal, structures, shapes) if canal else rows
-    narrow = narrowest(rows, canal, structures, shapes) if canal else ()
+    rows = with_canal(rows, canal, structures, fits) if canal else rows
+    narrow = narrowest(rows, canal, structures, fits) if canal else ()
     return (*rows, *narrow, *(bone(rows, scene) if scene else ()), *cobb(rows, plates, axes), *lordosis(plates, axes))

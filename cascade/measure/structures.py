@@ -1,4 +1,4 @@
-"""The structures of a label map from head to foot, each cropped, with its shape."""
+"""The structures of a label map from head to foot, each cropped, with its morphometry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cascade.labels import Kind, is_level, kind_of, rank
-from cascade.measure.endplates import Shape, aligned, fit_shape
+from cascade.measure.endplates import Morphometry, aligned, fit_morphometry
 from cascade.measure.lattice import Mask
 from cascade.measure.table import Cut
 from cascade.volume import FloatArray, Grid, LabelMap, boxes_of, grown_box
@@ -54,21 +54,21 @@ def _border(box: tuple[slice, ...], grid: Grid) -> Cut:
     return "end" if False in touched else "side" if touched else "no"
 
 
-def fit_shapes(structures: Sequence[Structure], axes: FloatArray) -> dict[str, Shape]:
+def fit_morphometries(structures: Sequence[Structure], axes: FloatArray) -> dict[str, Morphometry]:
     """Shapes of all structures that are not cut by an end of the field of view."""
     centres = [structure.centroid_mm for structure in structures if structure.kind != "sacrum"]
     tangents = _tangents(centres, axes[2])
-    shapes: dict[str, Shape] = {}
+    fits: dict[str, Morphometry] = {}
     for i, structure in enumerate(structures):
         if structure.cut == "end":
             continue
         if structure.kind == "sacrum":
-            shape = _sacral_plate(structure, centres, axes)
+            fit = _sacral_plate(structure, centres, axes)
         else:
-            shape = fit_shape(structure.mask, structure.grid, aligned(axes, tangents[i]))
-        if shape is not None:
-            shapes[structure.name] = shape
-    return shapes
+            fit = fit_morphometry(structure.mask, structure.grid, aligned(axes, tangents[i]))
+        if fit is not None:
+            fits[structure.name] = fit
+    return fits
 
 
 def _tangents(centres: Sequence[FloatArray], up: FloatArray) -> FloatArray:
@@ -79,7 +79,7 @@ def _tangents(centres: Sequence[FloatArray], up: FloatArray) -> FloatArray:
     return tangents
 
 
-def _sacral_plate(sacrum: Structure, centres: Sequence[FloatArray], axes: FloatArray) -> Shape | None:
+def _sacral_plate(sacrum: Structure, centres: Sequence[FloatArray], axes: FloatArray) -> Morphometry | None:
     """The upper end plate of S1, from the part of the sacrum that lies nearest to the lowest body or disc."""
     if not centres:
         return None
@@ -89,4 +89,4 @@ def _sacral_plate(sacrum: Structure, centres: Sequence[FloatArray], axes: FloatA
     near = (distance <= distance.min() + _SACRUM_TOP_MM) & (np.abs(offsets @ axes[0]) <= _SACRUM_SIDE_MM)
     top = np.zeros_like(sacrum.mask)
     top[tuple(voxels[near].T)] = True
-    return fit_shape(top, sacrum.grid, aligned(axes, -offsets[near].mean(axis=0)), lower_face=False) if near.any() else None
+    return fit_morphometry(top, sacrum.grid, aligned(axes, -offsets[near].mean(axis=0)), lower_face=False) if near.any() else None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cascade.measure.endplates import aligned, fit_shape, patient_axes, tilt_deg
+from cascade.measure.endplates import aligned, fit_morphometry, patient_axes, tilt_deg
 from cascade.volume import Grid
 
 SPACING_MM = np.array([3.0, 0.8, 0.8])
@@ -23,22 +23,22 @@ def wedge(wedge_deg: float, tilt: float) -> np.ndarray:
 @pytest.mark.parametrize(("wedge_deg", "tilt"), [(0.0, 0.0), (9.0, 0.0), (-6.0, 14.0), (12.0, -20.0)])
 def test_a_wedge_is_measured_whatever_its_lean(wedge_deg: float, tilt: float) -> None:
     axes = patient_axes(GRID)
-    shape = fit_shape(wedge(wedge_deg, tilt), GRID, axes)
-    assert shape is not None
-    assert tilt_deg(shape.lower, axes) - tilt_deg(shape.upper, axes) == pytest.approx(wedge_deg, abs=1.0)
-    assert tilt_deg(shape.axes[2], axes) == pytest.approx(tilt, abs=1.0)
+    fit = fit_morphometry(wedge(wedge_deg, tilt), GRID, axes)
+    assert fit is not None
+    assert tilt_deg(fit.lower, axes) - tilt_deg(fit.upper, axes) == pytest.approx(wedge_deg, abs=1.0)
+    assert tilt_deg(fit.axes[2], axes) == pytest.approx(tilt, abs=1.0)
     expected = [25 + 2 * place * np.tan(np.deg2rad(wedge_deg / 2)) for place in (10.2, 0.0, -10.2)]
-    assert shape.heights_mm == pytest.approx(expected, abs=0.8)  # one voxel: an aligned face lies where the voxels end
-    assert shape.depth_mm == pytest.approx(34, abs=0.8)
+    assert fit.heights_mm == pytest.approx(expected, abs=0.8)  # one voxel: an aligned face lies where the voxels end
+    assert fit.depth_mm == pytest.approx(34, abs=0.8)
 
 
 def test_spurs_do_not_tilt_an_end_plate() -> None:
     mask = wedge(0, 0)
     mask[5:10, 48:53, 20:52] = True
     axes = patient_axes(GRID)
-    shape = fit_shape(mask, GRID, axes)
-    assert shape is not None
-    assert tilt_deg(shape.upper, axes) == pytest.approx(0, abs=1.0)
+    fit = fit_morphometry(mask, GRID, axes)
+    assert fit is not None
+    assert tilt_deg(fit.upper, axes) == pytest.approx(0, abs=1.0)
 
 
 @pytest.mark.parametrize("axcodes", ["RAS", "LPI", "SRA", "PSL"])
@@ -55,4 +55,4 @@ def test_aligned_axes_stay_orthonormal_and_right_handed() -> None:
 def test_a_mask_without_end_plates_has_no_shape() -> None:
     mask = np.zeros(SHAPE, dtype=bool)
     mask[8, 30, 30] = True
-    assert fit_shape(mask, GRID, patient_axes(GRID)) is None
+    assert fit_morphometry(mask, GRID, patient_axes(GRID)) is None
