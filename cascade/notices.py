@@ -61,6 +61,8 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "scored-as-empty": Meaning("case", "the prediction cannot be used"),
         "values-not-in-scheme": Meaning("case", "values of the prediction mean nothing in its scheme"),
         "bodies-cut": Meaning("case", "whole vertebrae were cut to bodies along the canal"),
+        "scheme-recognised": Meaning("case", "nobody said the label scheme; it was recognised"),
+        "scheme-doubtful": Meaning("case", "the numbers look like those of another label scheme"),
         "case-not-used": Meaning("case", "the case cannot be trained on"),
     }
 )

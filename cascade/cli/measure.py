@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cascade._version import __version__
 from cascade.cli import console
@@ -15,7 +17,10 @@ from cascade.errors import CascadeError, InputError
 from cascade.labels import SCHEMES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cascade.labels import LabelScheme
+    from cascade.volume import Grid
 
 _EXAMPLES = """\
 examples:
@@ -48,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("image", type=Path, metavar="IMAGE", help="scan, or folder of scans (searched recursively)")
     parser.add_argument("labels", type=Path, metavar="LABELS", help="label file on the scan's grid, or folder of them")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="table (.tsv) for one scan, or folder for several")
-    parser.add_argument("--scheme", choices=tuple(SCHEMES), help="numbers of the labels (default: as noted in the files)")
+    parser.add_argument("--scheme", choices=tuple(SCHEMES), help="numbers of the labels (default: as noted in the files, else recognised)")
     parser.add_argument("--ignore", type=_numbers, default=(), metavar="N,N", help="numbers to leave out, e.g. 90 or 60,90")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser
@@ -121,14 +126,14 @@ def _measure_one(image: Path, labels: Path, output: Path, options: argparse.Name
     """Measure one scan and write its table; tell what was done to its labels."""
     from cascade.io.formats import read_labels_file, read_scan_file
     from cascade.measure import measure, save_table
-    from cascade.measure.masks import chosen_scheme, ready
+    from cascade.measure.masks import ready
     from cascade.notices import Notice
 
     scan, _ = read_scan_file(image)
     numbers, grid = read_labels_file(labels)
     if not scan.grid.matches(grid, tol_mm=0.01):
         raise InputError(f"{labels}: expected labels on the grid of {image}; found another; resample them by nearest neighbour first")
-    scheme = chosen_scheme(_wanted(options.scheme), _noted(labels), labels)
+    scheme = _scheme(np.where(np.isin(numbers, options.ignore), 0, numbers), grid, labels, options.scheme)
     ready_labels, cut, note = ready(numbers, scan.grid, scheme, path=labels, ignore=options.ignore)
     if note:
         console.warn(labels, Notice("bodies-cut", None, note))
@@ -136,8 +141,20 @@ def _measure_one(image: Path, labels: Path, output: Path, options: argparse.Name
     console.tell(str(output))
 
 
-def _wanted(name: str | None) -> LabelScheme | None:
-    return SCHEMES[name] if name else None
+def _scheme(numbers: NDArray[Any], grid: Grid, labels: Path, wanted: str | None) -> LabelScheme:
+    """The scheme that was said, noted in the file, or recognised; what was not said is told, and what speaks against what was said."""
+    from cascade.io.schemes import doubt, recognised
+    from cascade.notices import Notice
+
+    if wanted:
+        if words := doubt(numbers, grid, SCHEMES[wanted]):
+            console.warn(labels, Notice("scheme-doubtful", None, words))
+        return SCHEMES[wanted]
+    if noted := _noted(labels):
+        return noted
+    reading = recognised(numbers, grid, str(labels))
+    console.warn(labels, Notice("scheme-recognised", None, f"by order, distances and shapes it is {reading}; say another with --scheme"))
+    return reading.scheme
 
 
 def _noted(labels: Path) -> LabelScheme | None:

@@ -24,6 +24,8 @@ examples:
   cascade-prepare chu chu/ -o cases/chu                       split, name, turn the reversed axis, check, tabulate
   cascade-prepare alkhalil alkhalil/ -o cases/alkhalil --sequence t2 --mapping files.tsv
   cascade-prepare spider spider/ -o cases/spider --bodies     whole vertebrae cut to bodies along the canal
+  cascade-prepare folder mine/ -o cases/mine                  the label scheme of the tags is recognised and told, or refused
+  cascade-prepare folder mine/ -o cases/mine --from-scheme verse
   cascade-prepare folder mine/ -o cases/mine --mapping tags.tsv
   cascade-train stage2 --data cases/chu --out runs/levels     the result, as it is
 
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not 0 <= options.val_share < 1:
         parser.error(f"argument --val-share: expected 0 to 1, got {options.val_share}")
+    if options.from_scheme and (options.dataset != "folder" or options.mapping):
+        parser.error("argument --from-scheme: only with DATASET folder, and without --mapping")
     return console.run(lambda: _prepare(options))
 
 
@@ -57,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sequence", help="t2, t1, t2_space, dixon, water, ... or all (default: the data set's usual one)")
     parser.add_argument("--scheme", choices=fixed, default="cascade-extended",
                         help="label numbers (default: cascade-extended, whose 1..9 are those of cascade)")  # fmt: skip
+    parser.add_argument("--from-scheme", choices=tuple(SCHEMES), metavar="SCHEME",
+                        help=f"folder: label scheme of the tags (default: recognised); one of {', '.join(SCHEMES)}")  # fmt: skip
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="what tags or files mean; see below")
     parser.add_argument("--axes", choices=_all_axcodes(), metavar="CODES",
                         help="true directions of the stored axes, e.g. RPS, instead of the headers'")  # fmt: skip
@@ -83,6 +89,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
         axes=arguments.axes,
         bodies=arguments.bodies,
         mapping=read_mapping(arguments.mapping) if arguments.mapping else StructureMap(),
+        from_scheme=arguments.from_scheme,
         val_share=arguments.val_share,
         seed=arguments.seed,
     )
@@ -114,6 +121,8 @@ class _Progress:
                 console.error(f"{problem.case}: {problem.code}: {problem.text}")
             elif problem.severity == "warning":
                 console.warn(problem.case, problem)
+            elif problem.code == "scheme-recognised":
+                console.say(f"cascade: {problem.case}: {problem.text}")
         if record.state == "done":
             self.done += 1
             console.tell(f"{self._out / record.case}_labels.nii.gz\t{record.row['label_ids']}")

@@ -11,7 +11,7 @@ from cascade.datasets.masks import MaskFile
 from cascade.datasets.names import StructureMap
 from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import ScanFile
-from cascade.labels import CASCADE_EXTENDED
+from cascade.labels import CASCADE_EXTENDED, LabelScheme
 from cascade.volume import LabelMap, Volume
 
 
@@ -31,6 +31,8 @@ class Options:
         Cut whole vertebrae to bodies along the canal.
     mapping : StructureMap
         What tags or files mean.
+    from_scheme : str or None
+        Label scheme of the source's tags, where the data set itself does not say; None recognises it.
     val_share : float
         Share of the patients in the split ``val``.
     seed : int
@@ -42,12 +44,14 @@ class Options:
     axes: str | None = None
     bodies: bool = False
     mapping: StructureMap = field(default_factory=StructureMap)
+    from_scheme: str | None = None
     val_share: float = 0.2
     seed: int = 0
 
     def deciding(self) -> str:
         """The options that decide what a case's files hold, as text."""
-        return repr((self.sequence, self.scheme, self.axes, self.bodies, dict(self.mapping.tags), self.mapping.files))
+        mapping = dict(self.mapping.tags), self.mapping.files
+        return repr((self.sequence, self.scheme, self.axes, self.bodies, *mapping, *filter(None, [self.from_scheme])))
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class RawCase:
         Met while looking for the files.
     bodies : int or None
         How many vertebrae the data set announces.
+    scheme : LabelScheme or None
+        Of the tags, where the data set itself does not say.
     """
 
     name: str
@@ -76,6 +82,7 @@ class RawCase:
     masks: tuple[MaskFile, ...] = ()
     problems: tuple[Problem, ...] = ()
     bodies: int | None = None
+    scheme: LabelScheme | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:

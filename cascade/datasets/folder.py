@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +12,15 @@ from cascade.datasets.names import IGNORE, matches_sequence, parse_name
 from cascade.datasets.patients import find_patients
 from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import ScanFile, folders_with_scans, list_scans
+from cascade.datasets.schemes import common_scheme, labels_in_scheme
 from cascade.errors import InputError, RefusedError
-from cascade.labels import CASCADE_EXTENDED
 from cascade.volume import LabelMap, Volume
 
 _IMAGE, _LABELS = "_image", "_labels"
 
 
 class Folder(DataSet):
-    """The general way; tags may start anywhere, and a mapping file says what they mean."""
+    """The general way; tags may start anywhere. A mapping file or a scheme says what they mean, else their scheme is recognised."""
 
     name = "folder"
     title = "a folder of image and label pairs, or of cases with one mask a structure"
@@ -36,8 +37,10 @@ class Folder(DataSet):
             yield from find_patients(source, options, dataset=self.name, sequence=wanted, expected=())
             return
         labels = {scan.folder / scan.name.lower(): scan for scan in scans if scan.name.lower().endswith(_LABELS)}
-        for image in pairs:
-            yield from self._pair(image, labels, wanted)
+        found = [item for image in pairs for item in self._pair(image, labels, wanted)]
+        cases = [item for item in found if isinstance(item, RawCase)]
+        scheme = None if options.mapping.tags else common_scheme([case.labels for case in cases if case.labels], options)
+        yield from (dataclasses.replace(item, scheme=scheme) if isinstance(item, RawCase) else item for item in found)
 
     def _pair(self, image: ScanFile, labels: dict[Path, ScanFile], wanted: str) -> Iterator[RawCase | Problem]:
         text = image.name[: -len(_IMAGE)]
@@ -53,11 +56,12 @@ class Folder(DataSet):
         yield RawCase(name, f"{self.name}-{patient}", " ".join(parts.sequences), image, label_file)
 
     def draft(self, raw: RawCase, image: Volume, options: Options, log: Log) -> LabelMap:
-        """Map tags by the mapping, else by the scheme ``cascade-extended``; or unify masks."""
+        """Map tags by the mapping, or by the scheme that was said or recognised; or unify masks."""
         if raw.labels is None and not raw.masks:
             raise RefusedError("no-labels", "expected labels")
         if raw.labels is None:
             return labels_from_masks(image, raw.masks, log)
-        named = options.mapping.tags or {number: name for name, number in CASCADE_EXTENDED.ids.items()}
-        tags = {tag: None if structure == IGNORE else structure for tag, structure in named.items()}
-        return labels_from_tags(image, raw.labels, tags, log)
+        if options.mapping.tags:
+            tags = {tag: None if structure == IGNORE else structure for tag, structure in options.mapping.tags.items()}
+            return labels_from_tags(image, raw.labels, tags, log)
+        return labels_in_scheme(image, raw.labels, raw.scheme, options, log)

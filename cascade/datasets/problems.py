@@ -29,6 +29,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "no-labels": Code("error", "no usable label; the case is left out"),
         "image-constant": Code("error", "every voxel of the image has the same value; the case is left out"),
         "grey-labels": Code("error", "tags were blended by an interpolation and cannot be told apart; the case is left out"),
+        "scheme-unknown": Code("error", "the tags follow no known label scheme, or another than the other cases; the case is left out"),
         "mask-outside": Code("error", "most of a label lies outside the image; the case is left out"),
         "bodies-not-separable": Code("error", "one tag for several bodies, and they cannot be told apart; the case is left out"),
         "axes-implausible": Code("error", "the labelled chain does not run from head to foot; the case is left out"),
@@ -48,6 +49,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "duplicate-patient": Code("warning", "two cases have the same image; they are taken for one patient, so that no split parts them"),
         "duplicate-mask": Code("warning", "two masks of one structure; the first was taken"),
         "unknown-tags": Code("warning", "tags without a structure; their voxels are left unlabelled"),
+        "scheme-doubtful": Code("warning", "by order, distances and shapes the tags are those of another label scheme than was said"),
         "tags-scattered": Code("warning", "a structure consists of several pieces"),
         "structures-not-in-scheme": Code("warning", "the label scheme has no number for a structure; it is left out"),
         "body-count": Code("warning", "not the number of bodies that the data set announces"),
@@ -66,6 +68,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "bodies-cut": Code("note", "whole vertebrae were cut to bodies along the canal"),
         "position-unknown": Code("note", "the header records no position; the world's origin was put into the middle of the scan"),
         "sequence-assumed": Code("note", "the file name says no sequence; the only image was taken"),
+        "scheme-recognised": Code("note", "the label scheme of the tags was recognised by order, distances and shapes of the structures"),
         "unused-file": Code("note", "a file has no place in the data set as it is understood here"),
     }
 )

@@ -95,6 +95,7 @@ def fingerprint(dataset: DataSet, raw: RawCase, options: Options) -> str:
         except OSError as error:
             raise InputError(f"{path}: expected a readable file ({error.strerror or error}); check the source") from error
     digest.update(repr([(mask.structure) for mask in raw.masks]).encode())
+    digest.update(raw.scheme.name.encode() if raw.scheme else b"")
     return digest.hexdigest()
 
 

@@ -13,12 +13,15 @@ from cascade.datasets.names import matches_sequence, parse_name
 from cascade.datasets.problems import Log, Problem
 from cascade.datasets.reading import ScanFile, folders_with_scans, list_scans
 from cascade.errors import InputError, RefusedError
+from cascade.io.schemes import known_numbers
 from cascade.labels import PARTLY, SPIDER
 from cascade.measure.whole import cut_bodies
 from cascade.volume import LabelMap, Volume
 
 _NAME = re.compile(r"(?P<patient>\d+)_(?P<sequence>t\w+)", re.IGNORECASE)
 _HIGHEST = 25
+#: What each tag means, the lowest vertebra being L5; those above T1 have no place in the schemes and are left out.
+TAGS = known_numbers(SPIDER)
 
 
 class Spider(DataSet):
@@ -52,11 +55,11 @@ class Spider(DataSet):
         """Map the tags, the lowest vertebra being L5."""
         if raw.labels is None:
             raise RefusedError("no-labels", "expected a label file")
-        values = read_tags(image, raw.labels, tags(), log)
+        values = read_tags(image, raw.labels, TAGS, log)
         partly = [PARTLY + n for n in range(1, _HIGHEST + 1) if (values == PARTLY + n).any()]
         if partly:
             log.add("partly-visible", f"tags {' '.join(map(str, partly))}")
-        return name_tags(values, image.grid, tags())
+        return name_tags(values, image.grid, TAGS)
 
     def finish(self, labels: LabelMap, options: Options, log: Log) -> LabelMap:
         """Cut whole vertebrae to bodies if asked to."""
@@ -70,18 +73,6 @@ class Spider(DataSet):
         bodies, vertebrae_ml, bodies_ml = cut
         log.add("bodies-cut", f"{vertebrae_ml:.1f} ml of vertebrae, {bodies_ml:.1f} ml of bodies")
         return bodies
-
-
-def tags() -> dict[int, str | None]:
-    """What each tag means; those above T1 have no place in the schemes and are left out.
-
-    >>> tags()[1], tags()[101], tags()[201], tags()[100]
-    ('L5', 'L5', 'L5-S1', 'canal')
-    """
-    known: dict[int, str | None] = {number: name for name, number in SPIDER.ids.items()}
-    partly = {number + PARTLY: name for number, name in known.items() if number <= _HIGHEST}
-    beyond: dict[int, str | None] = {base + n: None for base in (0, PARTLY, 200) for n in range(1, _HIGHEST + 1)}
-    return beyond | known | partly
 
 
 def _scans(source: Path, kind: str) -> dict[str, ScanFile]:

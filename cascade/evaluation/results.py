@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from cascade.errors import CascadeError, InputError
 from cascade.evaluation.compare import HIGHEST, KindScore, compare
 from cascade.evaluation.pairs import Pair
 from cascade.io.files import replacing
+from cascade.io.schemes import doubt
 from cascade.notices import Notice
+from cascade.volume import LabelMap
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class CaseResult:
     pair : Pair
     kinds : tuple of KindScore
     notices : tuple of Notice
-        ``scored-as-empty`` or ``values-not-in-scheme``.
+        ``scored-as-empty``, ``values-not-in-scheme`` or ``scheme-doubtful``.
     """
 
     pair: Pair
@@ -61,12 +63,20 @@ def evaluate(pair: Pair, highest: str = HIGHEST) -> CaseResult:
     except InputError as problem:
         kinds = compare(pair.empty_prediction(reference), reference, highest)
         notices = (Notice("scored-as-empty", None, _with_names(problem, pair)),)
+    else:
+        notices += tuple(_doubts(pair, prediction, reference))
     if not kinds:
         raise InputError(
             f"{pair.case.labels}: expected labelled structures from {highest} down that scheme {pair.scheme.name!r} knows too; "
             f"found {', '.join(reference.structures) or 'none'} in scheme {pair.case.scheme.name!r}; check both schemes"
         )
     return CaseResult(pair, kinds, notices)
+
+
+def _doubts(pair: Pair, prediction: LabelMap, reference: LabelMap) -> Iterator[Notice]:
+    for what, file, labels in (("prediction", pair.file, prediction), ("reference", pair.case.labels, reference)):
+        if words := doubt(labels.data, labels.grid, labels.scheme):
+            yield Notice("scheme-doubtful", None, f"{what} {file.name}: {words}")
 
 
 def _with_names(problem: CascadeError, pair: Pair) -> str:

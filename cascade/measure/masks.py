@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.errors import InputError, SchemeError
+from cascade.errors import InputError
+from cascade.io.schemes import BESIDE
 from cascade.labels import PARTLY, SPIDER, LabelScheme
 from cascade.measure.whole import cut_bodies, whole_vertebrae
 from cascade.volume import Grid, LabelMap, label_dtype
-
-#: What the tools of a scheme also number, and what is never measured here: the neck and its discs, cord, coccyx, end plates.
-BESIDE: Mapping[str, frozenset[int]] = {
-    "verse": frozenset({*range(1, 8), 27, 60, *range(101, 108), *range(201, 229)}),
-    "spider": frozenset({*range(18, 26), *range(118, 126), *range(218, 226)}),
-    "totalspineseg": frozenset({1, *range(11, 18), *range(63, 68), 71}),
-    "totalsegmentator_mr": frozenset(range(19, 26)),
-}
 
 
 def ready(
@@ -84,17 +77,3 @@ def _to_bodies(labels: LabelMap, path: Path) -> tuple[LabelMap, str]:
         )
     bodies, before_ml, after_ml = cut
     return bodies, f"whole vertebrae ({before_ml:.0f} ml) cut to bodies ({after_ml:.0f} ml) along the canal"
-
-
-def chosen_scheme(wanted: LabelScheme | None, noted: LabelScheme | None, path: Path) -> LabelScheme:
-    """The scheme that was asked for, or that the file notes.
-
-    Raises
-    ------
-    SchemeError
-        There is neither.
-    """
-    scheme = wanted or noted
-    if scheme is None:
-        raise SchemeError(f"{path}: expected a label file that notes its scheme; it does not; say which numbers it has with --scheme")
-    return scheme

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cascade.errors import CascadeError, InputError
 from cascade.io.cases import Case
+from cascade.io.schemes import doubt
 from cascade.networks.preprocess import detailed_input, finite
 from cascade.networks.spec import StageSpec
 from cascade.notices import Notice
@@ -86,6 +87,8 @@ def prepare_examples(cases: Sequence[Case], spec: StageSpec, target: Target) -> 
 def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     scan, labels = case.load()
     scan, notices = finite(scan)
+    if words := doubt(labels.data, labels.grid, case.scheme):
+        notices = (*notices, Notice("scheme-doubtful", None, words))
     volume = detailed_input(scan, spec)
     points = read_points(case.points, case.scheme) if case.points else {}
     on_grid = labels.reoriented(spec.axcodes).resampled(volume.grid)

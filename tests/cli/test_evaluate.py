@@ -86,7 +86,10 @@ def test_unknown_values_are_warned_about(folders: tuple[Path, Path], capsys: pyt
     file = folders[0] / "1_levels.nii.gz"
     assert main([str(file), str(folders[1] / "1_labels.nii.gz"), "--pred-scheme", "verse"]) == 0
     text = "values-not-in-scheme: values 1, 2, 3, 4, 5, 6, 7 are not in scheme 'verse' and count as background"
-    assert capsys.readouterr().err.splitlines() == [f"cascade: warning: {file}: {text}"]
+    said, doubt = capsys.readouterr().err.splitlines()
+    assert said == f"cascade: warning: {file}: {text}"
+    assert "scheme-doubtful: prediction 1_levels.nii.gz: " in doubt
+    assert doubt.endswith("the numbers are not those of verse, but of cascade (8 = L3-L4, 9 = L4-L5)")
 
 
 @pytest.mark.parametrize("wrong", [["--pred-scheme", "roman"], ["--highest", "L9"], ["--frobnicate"], []])

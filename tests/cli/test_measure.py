@@ -74,10 +74,22 @@ def test_a_number_that_the_scheme_does_not_know_is_an_error(scan: Path, tmp_path
     assert main([str(scan), str(labels), "--scheme", "verse", "--ignore", "90", "-o", str(tmp_path / "a.tsv")]) == 0
 
 
-def test_labels_that_note_no_scheme_need_one(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_that_note_no_scheme_are_recognised_and_told(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = written(LABELS, tmp_path / "seg.nii.gz")
+    assert main([str(scan), str(labels), "-o", str(tmp_path / "a.tsv")]) == 0
+    assert f"warning: {labels}: scheme-recognised: by order, distances and shapes it is verse (20 = L1, " in capsys.readouterr().err
+    assert main([str(scan), str(labels), "--scheme", "verse", "-o", str(tmp_path / "b.tsv")]) == 0
+    assert capsys.readouterr().err == ""
+    assert cells(tmp_path / "a.tsv") == cells(tmp_path / "b.tsv")
+
+
+def test_labels_of_several_readings_need_a_scheme(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bodies = np.where(np.isin(LABELS.data, [VERSE[f"L{n}"] for n in range(1, 6)]), LABELS.data, 0)
+    labels = written(LabelMap(bodies, LABELS.grid, VERSE).to_scheme(SPIDER), tmp_path / "seg.nii.gz")
     assert main([str(scan), str(labels), "-o", str(tmp_path / "a.tsv")]) == 1
-    assert "--scheme" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected numbers of one label scheme, or a note of it; found spider (1 = L5, " in line
+    assert line.endswith("say it with --scheme")
 
 
 def test_whole_vertebrae_are_cut_to_bodies_and_measured_as_these(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
