@@ -35,6 +35,7 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "lumbar-count-6": Meaning("names", "six lumbar vertebrae are named"),
         "lumbar-count-4": Meaning("names", "four lumbar vertebrae are named"),
         "missing-body": Meaning("names", "a body between two others was not found"),
+        "axial-alone": Meaning("names", "axial slices were segmented without a sagittal series"),
         "series-disagree": Meaning("names", "a series of a study would alone be named otherwise, without doubt"),
         "series-not-matched": Meaning("names", "a series of a study could not be matched with the others and is named by itself"),
         "cut-by-border": Meaning("structure", "the field of view cuts the structure"),

@@ -101,6 +101,11 @@ class Grid:
         """Convert (..., 3) RAS+ mm to (..., 3) fractional voxel indices."""
         return (np.asarray(points_mm) - self.vox2world[:3, 3]) @ np.linalg.inv(self.vox2world[:3, :3]).T
 
+    def voxel_at(self, point_mm: ArrayLike) -> tuple[int, int, int] | None:
+        """The voxel that holds a RAS+ mm point; None outside."""
+        x, y, z = (int(value) for value in np.rint(self.to_voxels(point_mm)))
+        return (x, y, z) if all(0 <= v < n for v, n in zip((x, y, z), self.shape, strict=True)) else None
+
     def reoriented(self, axcodes: str) -> Grid:
         """Permute and flip the axes so that they run along `axcodes`; the voxel centres stay where they are."""
         transform = _orientation_change(self.axcodes, axcodes)

@@ -120,11 +120,13 @@ def _check(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 
 def _check_study(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    unfit = {"bids": given.bids, "demo": given.demo, "clicks": given.clicks, "lowest": given.lowest, "highest": given.highest}
+    unfit = {"bids": given.bids, "demo": given.demo, "lowest": given.lowest, "highest": given.highest}
     unfit |= {what: getattr(given, what) for what in BESIDE} | {"keep-probabilities": given.keep_probabilities}
     if wrong := [name for name, value in unfit.items() if value]:
-        instead = "give --anchor" if wrong[0] in ("clicks", "lowest", "highest") else "a study has results of its own"
+        instead = "give --anchor" if wrong[0] in ("lowest", "highest") else "a study has results of its own"
         parser.error(f"argument --{wrong[0]}: not with --study; {instead}")
+    if given.clicks and "=" not in str(given.clicks):
+        parser.error("argument --clicks: with --study expected the series and the file, for example series-3=clicks.json")
     if given.output and is_file_name(given.output):
         parser.error("argument --study: expected a folder as -o")
 

@@ -91,8 +91,19 @@ def _segment_studies(options: SegmentOptions) -> int:
         options.seg_type,
         tuple(request.series.split(",")) if request.series else (),
         threads_of_a_worker(options),
+        _clicks_by_series(options.clicks),
     )
     return do_jobs(jobs, task, options) or (console.FAILED if problems else console.DONE)
+
+
+def _clicks_by_series(given: Path | None) -> dict[str, tuple[Click, ...]]:
+    """The clicks for one series of a study, which stands before its file: ``series-3=clicks.json``."""
+    if given is None:
+        return {}
+    from cascade.postproc.clicks.click import read_clicks
+
+    name, _, file = str(given).partition("=")
+    return {name: read_clicks(file)}
 
 
 def _clicks(path: Path | None, jobs: Sequence[Job]) -> tuple[Click, ...]:

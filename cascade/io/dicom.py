@@ -108,8 +108,12 @@ def check_referable(path: Path, series: str | None) -> tuple[Notice, ...]:
     InputError
         Not exactly one series qualifies, or its images have no names of their own.
     """
-    headers = [file.read(stop_before_pixels=True) for file in choose_one(path, series).files]
-    _, repaired = referable(headers, 1.0, str(path))
+    return check_series_referable(choose_one(path, series), str(path))
+
+
+def check_series_referable(series: Series, name: str) -> tuple[Notice, ...]:
+    """The same of a series that was found; `name` starts the error messages."""
+    _, repaired = referable([file.read(stop_before_pixels=True) for file in series.files], 1.0, name)
     text = f"{', '.join(repaired)}: missing, or not what the standard allows; put right or left empty in the DICOM object"
     return (Notice("dicom-repaired", None, text),) if repaired else ()
 

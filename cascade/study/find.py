@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cascade.errors import InputError
+from cascade.errors import InputError, OutputError
 from cascade.io.extras import extra
-from cascade.io.formats import DICOM, TITLES, ZIP, Source, find_scans, format_of, read_scan_file, stem
+from cascade.io.formats import DICOM, NOT_DICOM, TITLES, ZIP, Source, find_scans, format_of, output_format, read_scan_file, stem
 from cascade.io.recognise import is_there
 from cascade.volume import FloatArray, Grid, Volume
 
@@ -91,6 +91,25 @@ class Part:
             return [Stack(*read_series(self.series, where))]
         return [Stack(scan, source, _instances(source)) for scan, source in read_stacks(self.series, where)]
 
+    def check_output(self, suffix: str) -> None:
+        """Make sure that labels with this suffix can be written.
+
+        Raises
+        ------
+        OutputError
+            A DICOM SEG is asked for a scan that is not DICOM.
+        InputError
+            A DICOM SEG cannot refer to this series.
+        """
+        path = Path(f"{self.name}{suffix}")
+        if not output_format(path).is_dicom:
+            return
+        if self.series is None:
+            raise OutputError(NOT_DICOM.format(path=path))
+        from cascade.io.dicom import check_series_referable
+
+        check_series_referable(self.series, f"{self.origin} ({self.name})")
+
 
 @dataclass(frozen=True, eq=False)
 class StudyFiles:
@@ -152,19 +171,13 @@ def find_studies(path: Path, leave_out: Path | None = None) -> tuple[list[StudyF
     return studies, problems
 
 
-def find_study(path: Path, series: Sequence[str] = ()) -> StudyFiles:
+def find_study(path: Path) -> StudyFiles:
     """Find the only study of a folder, zip or file; see `find_studies`.
-
-    Parameters
-    ----------
-    path : Path
-    series : sequence of str
-        Names, numbers or SeriesInstanceUIDs of those series that count; by default all.
 
     Raises
     ------
     InputError
-        There is not exactly one, or one of `series` is not in it.
+        There is not exactly one.
     """
     studies, problems = find_studies(path)
     if len(studies) != 1:
@@ -172,7 +185,7 @@ def find_study(path: Path, series: Sequence[str] = ()) -> StudyFiles:
             raise problems[0]
         names = "; ".join(str(study.name) for study in studies)
         raise InputError(f"{path}: expected one study; found {len(studies)} ({names}); give the folder of one patient")
-    return limited(studies[0], series)
+    return studies[0]
 
 
 def limited(study: StudyFiles, series: Sequence[str]) -> StudyFiles:

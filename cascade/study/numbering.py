@@ -17,6 +17,7 @@ import numpy as np
 from cascade.errors import NumberingError
 from cascade.labels import SACRUM
 from cascade.notices import Notice
+from cascade.postproc.clicks.click import Click
 from cascade.postproc.costs import SPINES, lumbar_count
 from cascade.postproc.identify import Evidence, Laid, anchors_in, lay_out, numbering_notices
 from cascade.postproc.naming import Naming, Numbering, Weighed, choose, weigh
@@ -216,8 +217,12 @@ def _differ(one: Sequence[str | None], other: Sequence[str | None]) -> bool:
     return any(a != b for a, b in zip(one, other, strict=True) if a is not None and b is not None)
 
 
-def shared_numbering(witness: Witness, agreed: Agreement) -> Numbering:
-    """What the study knows about one series, as a person would say it: every body by its name."""
-    count = lumbar_count(agreed.naming.variant)
-    anchors = {**witness.anchors(agreed.names_in(witness.name)), **witness.hits(agreed.known).anchors}
+def shared_numbering(witness: Witness, agreed: Agreement, clicks: Sequence[Click] = ()) -> Numbering:
+    """What the study knows about one series, as a person would say it: every body by its name, but for those that clicks are about."""
+    count, grid = lumbar_count(agreed.naming.variant), witness.evidence.grid
+    clicked = {witness.laid.instances.at(voxel) for click in clicks if (voxel := grid.voxel_at(click.position_mm)) is not None}
+    about = {instance.value for instance in clicked if instance is not None}
+    links = zip(agreed.names_in(witness.name), witness.laid.chain.links, strict=True)
+    names = [None if link.body and link.body.value in about else name for name, link in links]
+    anchors = {**witness.anchors(names), **witness.hits(agreed.known).anchors}
     return Numbering(anchors, count=agreed.known.count or (count if count != 5 else None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,9 +158,10 @@ class Study:
                 each.result.save_picture(place / "levels.png")
                 each.result.save_report(place / "levels.html", each.name)
                 tables[each.name] = place / "levels.tsv"
-            for stack in each.axial:
-                if stack.labels.values:
-                    write_labels_file(stack.labels, place / f"stack-{stack.number}{suffix}", stack.source, seg_type)
+            for stack in (stack for stack in each.axial if stack.labels.values):
+                # a part of a multi-frame image is nothing that a DICOM SEG can refer to
+                ending = ".nii.gz" if suffix == ".dcm" and _is_part_of_an_image(stack.source) else suffix
+                write_labels_file(stack.labels, place / f"stack-{stack.number}{ending}", stack.source, seg_type)
         if tables:
             combine_tables({name: place_of(table) for name, table in tables.items()}, top / "study.tsv")
         if self.slices:
@@ -177,6 +178,12 @@ class Study:
             if each.result:
                 index.add(folder / each.name / "levels.html")
         index.save("study.html", notes_of(self.warnings, self.slices))
+
+
+def _is_part_of_an_image(source: Source | None) -> bool:
+    datasets: Sequence[Any] = getattr(source, "datasets", ())
+    slices: Sequence[int] = getattr(source, "slices", ())
+    return len(datasets) == 1 and int(datasets[0].get("NumberOfFrames", 1)) != len(slices)
 
 
 def _described(each: StudySeries) -> dict[str, Any]:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cascade.errors import CascadeError, InputError, NumberingError
-from cascade.labels import CASCADE, LabelScheme, get_scheme
-from cascade.notices import Notice
-from cascade.pipeline import Segmenter
+from cascade.labels import CASCADE, SACRUM, LabelScheme, get_scheme
+from cascade.notices import Notice, rounded_down
+from cascade.pipeline import Clicks, Segmenter
+from cascade.postproc.clicks.apply import identify_with_clicks
+from cascade.postproc.clicks.click import Click, read_clicks
 from cascade.postproc.identify import identify
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import NumberingResult, Perception, Segmentation
 from cascade.study.find import Part, Stack, StudyFiles, across_slices, find_study
 from cascade.study.numbering import Agreement, Witness, agree, shared_numbering
 from cascade.study.result import AxialStack, Study, StudySeries
-from cascade.study.slices import Guide
+from cascade.study.slices import Guide, Slice
 
 
 @dataclass(eq=False)
@@ -26,6 +29,7 @@ class _Read:
     """A series as far as it was read, perceived and named."""
 
     part: Part
+    clicks: tuple[Click, ...] = ()
     stacks: list[Stack] = field(default_factory=list)
     seen: Perception | None = None
     witness: Witness | None = None
@@ -45,22 +49,23 @@ def segment_study(
     scheme: str | LabelScheme = CASCADE,
     device: str = "auto",
     numbering: Numbering | None = None,
-    series: Sequence[str] = (),
+    clicks: Mapping[str, Clicks] | None = None,
     segmenter: Segmenter | None = None,
 ) -> Study:
     """Segment all series of one patient, with one numbering.
 
     Parameters
     ----------
-    study : path
-        The DICOM of one study (folder or zip), or a folder of NIfTI, NRRD or MetaImage files of one patient.
+    study : path or StudyFiles
+        The DICOM of one study (folder or zip), or a folder of NIfTI, NRRD or MetaImage files of one patient. What
+        `cascade.study.find.find_studies` finds, `cascade.study.find.limited` to some series.
     scheme : str or LabelScheme
         As for `cascade.segment`.
     device : {"auto", "cpu", "cuda", "mps"}
     numbering : Numbering, optional
         What is known about the levels: the count, and anchors, which count for every series.
-    series : sequence of str
-        Names, numbers or SeriesInstanceUIDs of those that count; by default all.
+    clicks : mapping of str to clicks, optional
+        Corrections by the name of the series they were made in. A level that one names counts as an anchor for all.
     segmenter : Segmenter, optional
         Networks that are loaded already; `device` is of no use then.
 
@@ -71,20 +76,29 @@ def segment_study(
     NumberingError
         `numbering` contradicts itself or what was found.
     """
-    files = study if isinstance(study, StudyFiles) else find_study(Path(study), series)
-    return _segmented(files, segmenter or Segmenter.from_pretrained(device), get_scheme(scheme), numbering or Numbering())
+    files = study if isinstance(study, StudyFiles) else find_study(Path(study))
+    given = {name: _clicks(each) for name, each in (clicks or {}).items()}
+    if strangers := sorted(set(given) - {part.name for part in files.parts}):
+        names = ", ".join(part.name for part in files.parts)
+        raise InputError(f"{files.origin}: expected clicks for a series of the study ({names}); found {strangers[0]}")
+    networks = segmenter or Segmenter.from_pretrained(device)
+    reads = [_perceived(part, networks, given.get(part.name, ())) for part in sorted(files.parts, key=lambda part: part.name)]
+    return _segmented(files, reads, networks, get_scheme(scheme), numbering or Numbering())
 
 
-def _segmented(files: StudyFiles, segmenter: Segmenter, scheme: LabelScheme, numbering: Numbering) -> Study:
-    reads = [_perceived(part, segmenter) for part in sorted(files.parts, key=lambda part: part.name)]
+def _clicks(clicks: Clicks) -> tuple[Click, ...]:
+    return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
+
+
+def _segmented(files: StudyFiles, reads: Sequence[_Read], segmenter: Segmenter, scheme: LabelScheme, numbering: Numbering) -> Study:
     sagittal = [read for read in reads if read.witness is not None]
     _check_anchors(files, sagittal, numbering)
-    agreements = [_agreed(group, numbering) for group in _by_frame(sagittal)]
+    agreements = [_agreed(group, _with_clicks(numbering, group)) for group in _by_frame(sagittal)]
     for agreed, group in agreements:
         for read in group:
             _name(read, agreed, segmenter, scheme)
     for read in reads:
-        _tell_slices(read, [other for other in sagittal if other.part.frame == read.part.frame], scheme)
+        _tell_slices(read, [other for other in sagittal if other.part.frame == read.part.frame], segmenter, scheme)
     if not any(read.result or read.axial for read in reads):
         raise InputError(
             f"{files.origin}: expected a series that shows a spine; found none: {'; '.join(n.text for r in reads for n in r.notices)}"
@@ -92,9 +106,9 @@ def _segmented(files: StudyFiles, segmenter: Segmenter, scheme: LabelScheme, num
     return _study(files, reads, agreements)
 
 
-def _perceived(part: Part, segmenter: Segmenter) -> _Read:
+def _perceived(part: Part, segmenter: Segmenter, clicks: tuple[Click, ...]) -> _Read:
     """Read a series, and run the networks if it is one for them."""
-    read = _Read(part)
+    read = _Read(part, clicks)
     try:
         read.stacks = part.read()
         mine = [stack for stack in read.stacks if stack.plane in ("sagittal", "any")]
@@ -127,6 +141,12 @@ def _check_anchors(files: StudyFiles, reads: Sequence[_Read], numbering: Numberi
             )
 
 
+def _with_clicks(numbering: Numbering, reads: Iterable[_Read]) -> Numbering:
+    """What a person knows, with the levels that clicks in these series name."""
+    named = (click for read in reads for click in read.clicks if click.is_level and click.structure != SACRUM)
+    return dataclasses.replace(numbering, anchors={**{click.structure: click.position_mm for click in named}, **numbering.anchors})
+
+
 def _by_frame(reads: Iterable[_Read]) -> list[list[_Read]]:
     """Series that share their coordinates; the largest group first."""
     groups: dict[str, list[_Read]] = {}
@@ -144,22 +164,28 @@ def _name(read: _Read, agreed: Agreement, segmenter: Segmenter, scheme: LabelSch
     """Name one series by what all agreed upon; alone, where it has no part in it."""
     if read.seen is None or read.witness is None:
         return
-    name, known = read.part.name, read.witness.hits(agreed.known)
-    if name in agreed.column.places and len(agreed.column.places) > 1:
-        read.numbering = shared_numbering(read.witness, agreed)
-        result = segmenter.name(read.seen, scheme=scheme, numbering=read.numbering)
-        result = _as_agreed(result, agreed)
-    else:
-        read.numbering = known
-        result = segmenter.name(read.seen, scheme=scheme, numbering=known)
+    name = read.part.name
+    shared = name in agreed.column.places and len(agreed.column.places) > 1
+    read.numbering = shared_numbering(read.witness, agreed, read.clicks) if shared else read.witness.hits(agreed.known)
     read.notices += _notices(name, agreed)
+    try:
+        result = segmenter.name(read.seen, scheme=scheme, numbering=read.numbering, clicks=read.clicks)
+    except NumberingError as problem:
+        if not shared:
+            raise
+        read.numbering, shared = Numbering(count=agreed.known.count), False
+        read.notices.append(Notice("series-disagree", None, f"{name} is named by itself, as it does not fit the others: {problem}"))
+        result = segmenter.name(read.seen, scheme=scheme, numbering=read.numbering, clicks=read.clicks)
+    result = _as_agreed(result, agreed) if shared else result
     read.result = dataclasses.replace(result, warnings=(*result.warnings, *read.notices))
 
 
 def _as_agreed(result: Segmentation, agreed: Agreement) -> Segmentation:
     """A result that was named by anchors, with what the study knows of the names: how sure they are, and what to know about them."""
     sure = NumberingResult(agreed.confidence, agreed.naming.second_best, agreed.naming.margin)
-    levels = tuple(dataclasses.replace(each, confidence=round(each.confidence * agreed.confidence, 4)) for each in result.levels)
+    levels = tuple(
+        dataclasses.replace(each, confidence=float(rounded_down(each.confidence * agreed.confidence, 4))) for each in result.levels
+    )
     own = [notice for notice in result.warnings if notice.code not in agreed.settled]
     return dataclasses.replace(result, numbering=sure, levels=levels, warnings=(*own, *agreed.notices))
 
@@ -178,19 +204,15 @@ def _notices(name: str, agreed: Agreement) -> Iterator[Notice]:
 # ---------------------------------------------------------------------------------------------- axial slices
 
 
-def _tell_slices(read: _Read, sagittal: Sequence[_Read], scheme: LabelScheme) -> None:
+def _tell_slices(read: _Read, sagittal: Sequence[_Read], segmenter: Segmenter, scheme: LabelScheme) -> None:
     """Tell what the axial slices of a series show, by the sagittal result that reaches most of each stack."""
-    stacks = [stack for stack in read.stacks if stack.plane == "axial"]
     guides = [guide for other in _best_first(sagittal) if (guide := _guide(other))]
-    if not stacks:
-        return
-    if not guides:
-        read.leave_out("its slices are axial, and there is no sagittal series in the same coordinates by which they could be told")
-        return
     beyond = 0
-    for number, stack in enumerate(stacks, start=1):
-        told = [(guide, list(guide.where(stack.scan.grid))) for guide in guides]
-        guide, rows = max(told, key=lambda pair: sum(row.structure is not None for row in pair[1]))
+    for number, stack in enumerate((stack for stack in read.stacks if stack.plane == "axial"), start=1):
+        told = _told(stack, guides or _own_guide(read, stack, segmenter))
+        if told is None:
+            continue
+        guide, rows = told
         instances = stack.instances or ("",) * len(rows)
         rows = [
             dataclasses.replace(row, series=read.part.name, stack=number, instance=instance)
@@ -202,6 +224,26 @@ def _tell_slices(read: _Read, sagittal: Sequence[_Read], scheme: LabelScheme) ->
     if beyond:
         text = f"{read.part.name}: {beyond} slices lie where no sagittal result reaches; what they show is not told"
         read.notices.append(Notice("slices-not-reached", None, text))
+
+
+def _told(stack: Stack, guides: Sequence[Guide]) -> tuple[Guide, list[Slice]] | None:
+    """The guide that reaches most slices of a stack, and what it tells of them; None without guides."""
+    told = [(guide, list(guide.where(stack.scan.grid))) for guide in guides]
+    return max(told, key=lambda pair: sum(row.structure is not None for row in pair[1]), default=None)
+
+
+def _own_guide(read: _Read, stack: Stack, segmenter: Segmenter) -> list[Guide]:
+    """What the networks make of axial slices alone, which they were not trained on; none if that is nothing."""
+    try:
+        seen = _seen(stack, segmenter)
+        found = identify(seen.evidence)
+    except CascadeError as problem:
+        read.leave_out(f"axial slices without a sagittal series in the same coordinates; alone, {str(problem).removeprefix('image: ')}")
+        return []
+    text = f"{read.part.name} is axial, and no sagittal series has its coordinates: names and labels are a guess from axial slices alone"
+    read.notices.append(Notice("axial-alone", None, text))
+    read.notices += (dataclasses.replace(notice, text=f"{read.part.name}: {notice.text}") for notice in found.notices)
+    return [Guide(read.part.name, found, seen.evidence)] if len(found.structures) > 1 else []
 
 
 def _best_first(reads: Iterable[_Read]) -> list[_Read]:
@@ -218,8 +260,13 @@ def _best_first(reads: Iterable[_Read]) -> list[_Read]:
 def _guide(read: _Read) -> Guide | None:
     if read.seen is None:
         return None
-    found = identify(read.seen.evidence, read.numbering)
-    return Guide(read.part.name, found, read.seen.evidence) if len(found.structures) > 1 else None
+    evidence = read.seen.evidence
+    if read.clicks:
+        scan = read.seen.scan.reoriented("RAS")
+        found, evidence = identify_with_clicks(evidence, scan, read.clicks, read.numbering)
+    else:
+        found = identify(evidence, read.numbering)
+    return Guide(read.part.name, found, evidence) if len(found.structures) > 1 else None
 
 
 def _study(files: StudyFiles, reads: Sequence[_Read], agreements: Sequence[tuple[Agreement, Sequence[_Read]]]) -> Study:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.io.files import together
 from cascade.io.formats import SegType
 from cascade.labels import get_scheme
+from cascade.networks.threads import set_threads
 from cascade.pipeline import Segmenter
+from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.naming import Numbering
 from cascade.study.find import StudyFiles, find_studies, limited
 from cascade.study.segment import segment_study
@@ -71,6 +74,8 @@ class StudyTask:
         Those that count; all where there is none.
     threads : int, optional
         CPU threads of each worker.
+    clicks : mapping of str to clicks
+        By the name of the series.
     """
 
     segmenter: Segmenter
@@ -81,6 +86,7 @@ class StudyTask:
     seg_type: SegType = "binary"
     series: tuple[str, ...] = ()
     threads: int | None = None
+    clicks: Mapping[str, Sequence[Click]] = dataclasses.field(default_factory=dict)
 
     def made_with(self) -> dict[str, Any]:
         """What decides the results beside the scans, for the manifest."""
@@ -88,18 +94,24 @@ class StudyTask:
 
         options: dict[str, Any] = {"scheme": get_scheme(self.scheme).name, "numbering": dataclasses.asdict(self.numbering)}
         options |= {"study": True, "suffix": self.suffix, "seg_type": self.seg_type, "series": list(self.series)}
-        return {"version": __version__, "checkpoint_sha256": self.segmenter.checkpoint_sha256, "options": options}
+        options |= {"clicks": {name: clicks_to_json(each) for name, each in self.clicks.items()}} if self.clicks else {}
+        return {
+            "version": __version__,
+            "checkpoint_sha256": self.segmenter.checkpoint_sha256,
+            "backend": self.segmenter.backend,
+            "options": options,
+        }
 
     def __call__(self, job: Job) -> Outcome:
         """Read, segment and write one study; an error that is no bug becomes its outcome."""
         if self.threads:
-            import torch
-
-            torch.set_num_threads(self.threads)
+            set_threads(self.threads)
         started, digest = time.perf_counter(), digest_of(job.image)
         try:
             files = limited(_study_of(job, self.output), self.series)
-            study = segment_study(files, scheme=self.scheme, numbering=self.numbering, segmenter=self.segmenter)
+            for part in files.parts:
+                part.check_output(self.suffix)
+            study = segment_study(files, scheme=self.scheme, numbering=self.numbering, clicks=self.clicks, segmenter=self.segmenter)
             with together():
                 study.save(job.output.parent, suffix=self.suffix, seg_type=self.seg_type)
         except CascadeError as problem:

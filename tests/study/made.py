@@ -91,6 +91,14 @@ def axial_blocks(
         yield view(spec, block(solid, range(count - 1, count), step_mm, pixel_mm, 0.5, count))
 
 
+def axial_volume(spec: PhantomSpec) -> View:
+    """Fifty axial slices, 4 mm apart, from the sacrum upwards."""
+    affine, shape = np.eye(4), (50, 110, 110)
+    affine[:3, :3] = np.eye(3)[:, (2, 0, 1)] * (4.0, 1.2, 1.2)
+    affine[:3, 3] = np.array([0.0, 0.0, -5.0]) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return view(spec, Grid(shape, affine))
+
+
 def localiser_planes(spec: PhantomSpec) -> Iterator[View]:
     """Three coronal and three axial slices."""
     for axes in ((1, 0, 2), (2, 0, 1)):

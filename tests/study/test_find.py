@@ -10,7 +10,7 @@ import pytest
 from cascade.errors import InputError
 from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec
-from cascade.study.find import find_studies, find_study, plane_of
+from cascade.study.find import find_studies, find_study, limited, plane_of
 from cascade.volume import Grid, Volume
 from tests.dicom_files import write_series
 from tests.study import made
@@ -64,9 +64,10 @@ def test_series_are_chosen_by_name_number_or_uid(wanted: str, small: View, tmp_p
         write_series(made.dicom([small], number), tmp_path)
     series = find_study(tmp_path).parts[1].series
     assert series is not None
-    assert [part.name for part in find_study(tmp_path, [series.uid if wanted == "uid" else wanted]).parts] == ["series-7"]
+    study = find_study(tmp_path)
+    assert [part.name for part in limited(study, [series.uid if wanted == "uid" else wanted]).parts] == ["series-7"]
     with pytest.raises(InputError, match="expected a series 9; found series-2, series-7"):
-        find_study(tmp_path, ["9"])
+        limited(study, ["9"])
 
 
 def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path: Path) -> None:

@@ -9,12 +9,17 @@ import numpy as np
 import pydicom
 import pytest
 
+from cascade.errors import InputError, NumberingError
 from cascade.io.nifti import write_volume
 from cascade.labels import BODIES, is_disc
+from cascade.phantom import solids
+from cascade.postproc.clicks.click import Click
+from cascade.postproc.naming import Numbering
 from cascade.segmentation import Segmentation
 from cascade.study.result import Study, StudySeries
 from cascade.study.segment import segment_study
 from cascade.volume import LabelMap
+from tests.dicom_files import uid, write_series
 from tests.study import made
 from tests.study.conftest import T2
 from tests.study.made import Remembering, View
@@ -135,3 +140,52 @@ def test_a_patient_who_moved_between_series_is_warned_of(segmenter: Remembering,
     (notice,) = [notice for notice in result.warnings if notice.code == "series-moved"]
     assert re.match(r"in other the patient lies (9|10|11) mm", notice.text)
     assert "series-disagree" not in {each.code for each in result.warnings}
+
+
+def test_a_level_that_is_clicked_in_one_series_counts_for_all(segmenter: Remembering, views: dict[str, View], tmp_path: Path) -> None:
+    """The person is wrong by a level, so that the click can be told from what would be named anyway."""
+    body = next(solid for solid in solids(T2) if solid.name == "L2")
+    click = Click(tuple(map(float, made.placed(body.centre_mm))), "L1")
+    result = segment_study(pair(tmp_path, views["t1"], views["t2"]), scheme="verse", clicks={"other": [click]}, segmenter=segmenter)
+    for name, view in (("one", views["t1"]), ("other", views["t2"])):
+        found = result[name].result
+        assert found is not None
+        assert names_in(found.labels, view.labels)["L1"] == "L2"
+    with pytest.raises(InputError, match="expected clicks for a series of the study"):
+        segment_study(tmp_path, clicks={"third": [click]}, segmenter=segmenter)
+
+
+def test_an_anchor_counts_for_all_series_and_one_that_hits_none_is_refused(
+    segmenter: Remembering, views: dict[str, View], tmp_path: Path
+) -> None:
+    body = next(solid for solid in solids(T2) if solid.name == "L5")
+    known = Numbering({"L4": tuple(map(float, made.placed(body.centre_mm)))})
+    result = segment_study(pair(tmp_path, views["t1"], views["t2"]), scheme="verse", numbering=known, segmenter=segmenter)
+    assert result["other"].result is not None
+    assert names_in(result["other"].result.labels, views["t2"].labels)["L2"] == "L3"
+    with pytest.raises(NumberingError, match="lies in none; move the point"):
+        segment_study(tmp_path, numbering=Numbering({"L4": (300.0, 0.0, 0.0)}), segmenter=segmenter)
+
+
+def test_series_of_other_coordinates_are_named_by_themselves(segmenter: Remembering, views: dict[str, View], tmp_path: Path) -> None:
+    write_series(made.dicom([views["t1"]], 2), tmp_path)
+    write_series(made.dicom([views["t2"]], 3, FrameOfReferenceUID=uid("another")), tmp_path)
+    result = segment_study(tmp_path, segmenter=segmenter)
+    (notice,) = [notice for notice in result.warnings if notice.code == "series-not-matched"]
+    assert "frame of reference" in notice.text
+    assert result["series-3"].result is not None
+    assert "no-sacrum-in-view" in codes(result["series-3"].result)
+
+
+def test_a_study_of_a_few_axial_slices_alone_is_refused(axial: list[View], tmp_path: Path) -> None:
+    write_series(made.dicom(axial[:1], 4), tmp_path)
+    with pytest.raises(InputError, match="axial slices without a sagittal series"):
+        segment_study(tmp_path, device="cpu")
+
+
+@pytest.mark.full
+def test_axial_slices_alone_are_tried_and_flagged(segmenter: Remembering, tmp_path: Path) -> None:
+    write_volume(made.axial_volume(T2).scan, tmp_path / "axial.nii.gz")
+    result = segment_study(tmp_path, scheme="verse", segmenter=segmenter)
+    assert "axial-alone" in {notice.code for notice in result.warnings}
+    assert {"L3-L4", "L4-L5"} <= {row.structure for row in result.slices}

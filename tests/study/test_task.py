@@ -10,9 +10,10 @@ import pytest
 
 from cascade.cli.segment import main
 from cascade.io.formats import read_labels_file
+from cascade.io.nifti import write_volume
 from cascade.study.task import find_study_jobs
 from tests.conftest import AnswerWith
-from tests.study.made import Remembering
+from tests.study.made import Remembering, View
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,7 @@ def test_a_single_study_goes_to_the_folder_itself_and_several_to_folders_of_thei
         (["--lowest", "L5"], "argument --lowest: not with --study"),
         (["--json", "x"], "argument --json: not with --study"),
         (["-o", "levels.nii.gz"], "expected a folder as -o"),
+        (["--clicks", "clicks.json"], "series-3=clicks.json"),
     ],
 )
 def test_options_that_a_study_cannot_have_are_refused(option: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,3 +79,12 @@ def test_options_that_a_study_cannot_have_are_refused(option: list[str], says: s
         main(["study", "-o", "out", "--study", *option])
     assert stopped.value.code == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_dicom_seg_of_a_study_that_is_not_dicom_is_refused_before_the_networks_run(
+    views: dict[str, View], blind_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_volume(views["localiser"].scan, tmp_path / "study" / "t2.nii.gz")
+    assert main([str(tmp_path / "study"), "--study", "-o", str(tmp_path / "out"), "--format", "dcm", "--weights", str(blind_weights)]) == 1
+    assert "t2.dcm: expected" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.jsonl"]
