@@ -26,7 +26,7 @@ from cascade.cohorts.workers import Workers
 from cascade.errors import InputError, NumberingError, WorkersError
 from cascade.io.formats import Source
 from cascade.io.memory import read_image
-from cascade.labels import CASCADE, LabelScheme, get_scheme, rank
+from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.networks.backends import load_networks
 from cascade.networks.patches import Network
 from cascade.networks.preprocess import finite
@@ -35,6 +35,7 @@ from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
 from cascade.postproc.identify import Evidence, Identified, identify
 from cascade.postproc.naming import Numbering
+from cascade.postproc.told import about_labels, not_in_scheme
 from cascade.segmentation import Level, NumberingResult, Perception, Segmentation
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
@@ -250,9 +251,9 @@ class Segmenter:
             spine=seen.spine,
             levels=tuple(_levels(labels, found)),
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
-            warnings=(*seen.notices, *_spine_notices(seen.spine), *found.notices, *_lost(found, target)),
+            warnings=(*seen.notices, *_spine_notices(seen.spine), *about_labels(found, target)),
             provenance=self._provenance(seen, clock, given),
-            also_found=tuple(_missing(found, target)),
+            also_found=not_in_scheme(found.structures, target),
             _source=seen.source,
         )
 
@@ -365,16 +366,6 @@ def _spine_notices(spine: Spine) -> Iterator[Notice]:
         yield Notice(
             "stage1-low-confidence", None, f"the column was located with a mean probability of only {rounded_down(spine.confidence)}"
         )
-
-
-def _lost(found: Identified, scheme: LabelScheme) -> Iterator[Notice]:
-    missing = _missing(found, scheme)
-    if missing and scheme != CASCADE:
-        yield Notice("structures-not-in-scheme", None, f"scheme {scheme.name} has no number for {', '.join(missing)}")
-
-
-def _missing(found: Identified, scheme: LabelScheme) -> list[str]:
-    return sorted((name for name in found.structures if name not in scheme), key=rank)
 
 
 class _Clock:

@@ -147,6 +147,7 @@ class Segmentation:
         Cranial to caudal.
     numbering : NumberingResult
     warnings : tuple of Notice
+        Notes, warnings and alarms.
     provenance : mapping
         Version, sha256 of both checkpoints, input grid, device, seconds by part.
     also_found : tuple of str
@@ -165,7 +166,7 @@ class Segmentation:
 
     def __repr__(self) -> str:
         names = " ".join(level.name for level in self.levels)
-        warned = ", ".join(sorted({notice.code for notice in self.warnings})) or "none"
+        warned = ", ".join(sorted({notice.code for notice in self.warnings if notice.is_for_looking})) or "none"
         x, y, z = self.scan.grid.shape
         return f"Segmentation of {x} x {y} x {z} voxels, scheme {self.labels.scheme.name}: {names}\nwarnings: {warned}"
 

@@ -82,6 +82,11 @@ class TestResult:
         assert [level.name for level in result.levels if level.touches_border] == ["T11"]
         assert ("cut-by-border", "T11") in {(notice.code, notice.level) for notice in result.warnings}
 
+    def test_a_cut_through_what_is_not_in_the_output_is_nothing(self, segmenter: Segmenter, coded: Coded) -> None:
+        nine = segmenter.segment(coded[0])
+        assert "T11" in nine.also_found
+        assert "cut-by-border" not in {notice.code for notice in nine.warnings}
+
     def test_spider_gives_a_vertebra_that_is_cut_its_own_number(self, segmenter: Segmenter, coded: Coded) -> None:
         labels = segmenter.segment(coded[0], scheme="spider").labels
         assert (labels.scheme["T11"], labels.scheme["T12"]) == (107, 6)
@@ -98,10 +103,10 @@ class TestResult:
     def test_the_json_holds_what_is_documented(self, result: Segmentation, tmp_path: Path) -> None:
         result.save_json(tmp_path / "run.json", input="a.nii", output="b.nii")
         content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-        assert list(content) == ["input", "output", "levels", "measurements", "numbering", "warnings", "provenance"]
+        assert list(content) == ["input", "output", "levels", "also_found", "measurements", "numbering", "warnings", "provenance"]
         assert set(content["levels"][0]) == {"name", "centroid_mm", "volume_ml", "touches_border", "confidence"}
         assert set(content["numbering"]) == {"confidence", "second_best", "margin"}
-        assert set(content["warnings"][0]) == {"code", "level", "text"}
+        assert set(content["warnings"][0]) == {"code", "level", "text", "rank"}
 
     def test_the_result_of_the_same_scan_is_the_same(self, segmenter: Segmenter, coded: Coded, tmp_path: Path) -> None:
         for name in ("a", "b"):

@@ -131,11 +131,11 @@ def _known(group: argparse._ActionsContainer) -> None:
 
 def _running(group: argparse._ActionsContainer) -> None:
     group.add_argument("--strict", nargs="?", const="all", metavar="CODES",
-                       help="exit 1 if a scan has a warning (with =CODES: one of these, comma-separated); outputs are written")  # fmt: skip
+                       help="exit 1 if a scan has a warning or alarm (=CODES: one of these); outputs are written")  # fmt: skip
     Loading.add_options(group)
     group.add_argument("--jobs", type=console.positive, default=1, metavar="N", help="scans at a time, each in a process (default: 1)")
     group.add_argument("--scheduler", metavar="ADDRESS", help="scans go to a Dask cluster: tcp://host:port, or its scheduler file")
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true", help="print errors only; results and warnings are in the files")
-    loudness.add_argument("-v", "--verbose", action="store_true", help="also say what runs where, and how long each scan takes")
+    loudness.add_argument("-v", "--verbose", action="store_true", help="also print notes, what runs where, and how long each scan takes")
     group.add_argument("--resume", action="store_true", help="leave out what OUT/manifest.jsonl says is done")

@@ -80,7 +80,7 @@ def _bar(jobs: list[Job], options: SegmentOptions) -> Any:
 
 
 def _offends(outcome: Outcome, strict: frozenset[str] | None) -> bool:
-    return strict is not None and any(notice.code in strict or not strict for notice in outcome.warnings)
+    return strict is not None and any(notice.code in strict if strict else notice.is_for_looking for notice in outcome.warnings)
 
 
 def _index(options: SegmentOptions, jobs: list[Job]) -> ReportIndex | None:

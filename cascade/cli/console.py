@@ -16,10 +16,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from cascade.errors import CascadeError
+from cascade.notices import Notice
 
 if TYPE_CHECKING:
     from cascade.datasets.problems import Problem
-    from cascade.notices import Notice
 
 DONE, FAILED, USAGE = 0, 1, 2
 #: As shells report a process that SIGTERM ended.
@@ -59,8 +59,9 @@ def error(problem: CascadeError | str) -> None:
 
 
 def warn(file: Path | str, notice: Notice | Problem) -> None:
-    """Print one line about a warning to stderr."""
-    say(f"cascade: warning: {file}: {notice.code}: {_one_line(notice.text)}")
+    """Print one line about a note, warning or alarm to stderr."""
+    rank = notice.rank if isinstance(notice, Notice) else "warning"
+    say(f"cascade: {rank}: {file}: {notice.code}: {_one_line(notice.text)}")
 
 
 def positive(text: str) -> int:

@@ -36,7 +36,8 @@ class Telling:
             console.error(outcome.error)
         elif not outcome.earlier and self.loudness >= 0:
             for notice in outcome.warnings:
-                console.warn(str(job), notice)
+                if notice.is_for_looking or self.loudness > 0:
+                    console.warn(str(job), notice)
             console.tell(f"{job.output}\t{' '.join(outcome.levels)}")
             if self.loudness > 0:
                 console.say(f"cascade: {job}: {outcome.seconds:.1f} s")
@@ -52,7 +53,8 @@ class Telling:
 
     def _count(self, outcome: Outcome) -> None:
         done = outcome.state == "done"
-        self.counts.update(done=done, failed=not done, earlier=done and outcome.earlier, warned=done and bool(outcome.warnings))
+        warned = done and any(notice.is_for_looking for notice in outcome.warnings)
+        self.counts.update(done=done, failed=not done, earlier=done and outcome.earlier, warned=warned)
         self.also_found.update(() if outcome.earlier else outcome.also_found)
 
     def _sums(self) -> str:

@@ -21,6 +21,7 @@ from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chai
 from cascade.postproc.parameters import CostParameters, MeasuringParameters, NamingParameters
 from cascade.postproc.shape import spine_shape
 from cascade.postproc.shape_model import STEP_FEATURES
+from cascade.postproc.told import about_strays
 from cascade.volume import FloatArray, Grid
 
 
@@ -280,8 +281,7 @@ def _notices(
     sacral = _below_the_last(chain, naming) if SACRUM in structures else []
     strays = (*chain.strays, *(ghost for ghost in ghosts if ghost not in sacral))
     if strays:
-        kinds = ", ".join(sorted({stray.kind for stray in strays}))
-        yield Notice("stray-component-removed", None, f"{len(strays)} component(s) off the chain were left out ({kinds})")
+        yield about_strays(strays, chain.bodies, structures)
 
 
 def _doubt(chain: Chain, naming: Naming, instances: InstanceMap, costs: CostParameters) -> str | None:

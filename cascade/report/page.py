@@ -26,11 +26,11 @@ from cascade.measure import Measurement, find_marks
 from cascade.notices import percent
 from cascade.report.findings import findings
 from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw
+from cascade.report.remarks import counted, remarks
 from cascade.report.views import Stroke, View, curved_view, data_uri, slice_views
 from cascade.terminology import colour_of
 
 if TYPE_CHECKING:
-    from cascade.notices import Notice
     from cascade.report.result import Result
 
 _THUMBNAIL = (360, 400)
@@ -89,7 +89,7 @@ def page_of(result: Result, title: str) -> str:
         style=_asset("style.css"),
         script=_asset("page.js"),
         summary=_summary(result),
-        warnings=_warnings(result),
+        warnings=remarks(result.warnings),
         curved=_curved(result),
         findings=findings(result.measurements),
         slices=_json([_slice(view) for view in slice_views(result.scan, result.labels)]),
@@ -222,25 +222,9 @@ def _summary(result: Result) -> str:
             f"{lordosis.segment_deg:.0f}°" if lordosis and lordosis.segment_deg is not None else "n/a",
             f"{display_name(lordosis.structure)}, lying" if lordosis else "needs L1 and L5 or S1 in view",
         ),
-        ("Warnings", str(len(result.warnings)), "see below" if result.warnings else "none"),
+        ("Warnings", *counted(result.warnings)),
     ]
     return "".join(f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd><dd>{html.escape(note)}</dd></div>" for name, value, note in facts)
-
-
-def _warnings(result: Result) -> str:
-    if not result.warnings:
-        return ""
-    items = "".join(f"<li><code>{html.escape(n.code)}</code> {_said(n)}</li>" for n in result.warnings)
-    return f'<section class="notes" role="alert"><h2>Warnings</h2><ul>{items}</ul></section>'
-
-
-def _said(notice: Notice) -> str:
-    """The text of a warning, led by the level it is about unless it begins with it."""
-    text = html.escape(notice.text)
-    if notice.level is None:
-        return text
-    name = f"<b>{html.escape(display_name(notice.level))}</b>"
-    return f"{name}{text.removeprefix(notice.level)}" if notice.text.startswith(notice.level) else f"{name}: {text}"
 
 
 def _curved(result: Result) -> str:
@@ -385,7 +369,7 @@ def _card_of(result: Result, title: str) -> _Card:
         data_uri(thumbnail_of(result)),
         weakest.confidence if weakest else 0.0,
         display_name(weakest.name) if weakest else "none",
-        [notice.code for notice in result.warnings],
+        [notice.code for notice in result.warnings if notice.is_for_looking],
         _span(result) + f", {len(result.levels)} structures",
     )
 

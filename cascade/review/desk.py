@@ -200,15 +200,15 @@ class Desk:
         self.tell()
 
     def warnings(self, key: str) -> tuple[str, ...]:
-        """Codes of the warnings of a scan's automatic result; read once."""
+        """Codes of the warnings and alarms of a scan's automatic result; read once."""
         item = self.item(key)
         if item.earlier:
-            return tuple(sorted({notice.code for notice in item.warnings}))
+            return tuple(sorted({notice.code for notice in item.warnings if notice.is_for_looking}))
         if key not in self._codes:
             known = self.files(key).known()
             if not known:
                 return ()
-            self._codes[key] = tuple(sorted({notice["code"] for notice in known.get("warnings", ())}))
+            self._codes[key] = tuple(sorted({notice["code"] for notice in known.get("warnings", ()) if notice.get("rank") != "note"}))
         return self._codes[key]
 
     def _known_confidence(self, item: Item) -> float:

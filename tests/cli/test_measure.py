@@ -77,7 +77,7 @@ def test_a_number_that_the_scheme_does_not_know_is_an_error(scan: Path, tmp_path
 def test_labels_that_note_no_scheme_are_recognised_and_told(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = written(LABELS, tmp_path / "seg.nii.gz")
     assert main([str(scan), str(labels), "-o", str(tmp_path / "a.tsv")]) == 0
-    assert f"warning: {labels}: scheme-recognised: by order, distances and shapes it is verse (20 = L1, " in capsys.readouterr().err
+    assert f"note: {labels}: scheme-recognised: by order, distances and shapes it is verse (20 = L1, " in capsys.readouterr().err
     assert main([str(scan), str(labels), "--scheme", "verse", "-o", str(tmp_path / "b.tsv")]) == 0
     assert capsys.readouterr().err == ""
     assert cells(tmp_path / "a.tsv") == cells(tmp_path / "b.tsv")

@@ -29,6 +29,7 @@ from tests.phantom_result import phantom_result
 FOUND = phantom_result(PhantomSpec(shape=(11, 110, 140), spacing_mm=(5.0, 2.0, 2.0), thoracic=1))
 RESULT = dataclasses.replace(FOUND, labels=FOUND.labels.to_scheme(CASCADE, lost="drop"), also_found=("T12", "L5-S1", "sacrum"))
 DOUBT = Notice("numbering-uncertain", None, "two numberings are about as likely")
+NOTE = Notice("few-slices", None, "only 6")
 
 
 class Answers:
@@ -105,6 +106,39 @@ class TestLoudness:
         assert first == f"cascade: {cascade.__version__} in torch on cpu, stage1_spine {'0' * 12}, stage2_levels {'1' * 12}"
         assert seconds.startswith(f"cascade: {folder / 'a.nii'}: ")
         assert seconds.endswith(" s")
+
+
+class TestRanks:
+    @pytest.fixture
+    def scan(self, folder: Path, answer_with: AnswerWith) -> Path:
+        """A scan with a note and an alarm."""
+        segmenter = Answers()
+        segmenter.segment = lambda *_, **__: dataclasses.replace(RESULT, warnings=(NOTE, DOUBT))  # type: ignore[method-assign]
+        answer_with(segmenter)
+        return folder / "a.nii"
+
+    def test_notes_are_printed_only_when_asked_for(self, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        words = [str(scan), "-o", str(tmp_path / "l.nii"), "--extended"]
+        command.main(words)
+        assert capsys.readouterr().err == f"cascade: alarm: {scan}: numbering-uncertain: two numberings are about as likely\n"
+        command.main([*words, "-v"])
+        assert f"cascade: note: {scan}: few-slices: only 6\n" in capsys.readouterr().err
+
+    def test_the_json_holds_them_all_with_their_ranks(self, scan: Path, tmp_path: Path) -> None:
+        command.main([str(scan), "-o", str(tmp_path / "l.nii"), "--json", str(tmp_path / "l.json")])
+        written = json.loads((tmp_path / "l.json").read_text(encoding="utf-8"))["warnings"]
+        assert [(each["code"], each["rank"]) for each in written] == [("few-slices", "note"), ("numbering-uncertain", "alarm")]
+
+    @pytest.mark.parametrize(
+        ("warnings", "codes", "status"), [((NOTE,), "", 0), ((NOTE,), "=few-slices", 1), ((DOUBT,), "", 1), ((DOUBT,), "=few-slices", 0)]
+    )
+    def test_strict_goes_by_rank_unless_codes_are_named(
+        self, warnings: tuple[Notice, ...], codes: str, status: int, folder: Path, tmp_path: Path, answer_with: AnswerWith
+    ) -> None:
+        segmenter = Answers()
+        segmenter.segment = lambda *_, **__: dataclasses.replace(RESULT, warnings=warnings)  # type: ignore[method-assign]
+        answer_with(segmenter)
+        assert command.main([str(folder / "a.nii"), "-o", str(tmp_path / "l.nii"), f"--strict{codes}"]) == status
 
 
 class TestStrict:

@@ -57,7 +57,7 @@ def test_a_line_holds_what_is_documented(job: Job) -> None:
         *("version", "checkpoint_sha256", "options"),
     ]
     assert (line["output"], line["series"], line["state"], line["levels"]) == ("scan.nii", 5, "done", ["L4", "L5"])
-    assert line["warnings"] == [{"code": "few-slices", "level": "L4", "text": "few"}]
+    assert line["warnings"] == [{"code": "few-slices", "level": "L4", "text": "few", "rank": "note"}]
 
 
 def test_what_is_done_is_known_as_it_was(job: Job) -> None:

@@ -98,9 +98,12 @@ def test_the_json_of_a_run_is_shown(logic: ModuleType, tmp_path: Path) -> None:
 
 
 def test_warnings_are_returned_and_errors_are_told(logic: ModuleType, tmp_path: Path) -> None:
-    program = script(tmp_path, "import sys\nsys.stderr.write('noise\\ncascade: warning: a/b 1.nii: few-slices: only 7: outer parts\\n')")
+    program = script(
+        tmp_path,
+        "import sys\nsys.stderr.write('noise\\ncascade: warning: a/b 1.nii: no-spacing: 1: mm\\ncascade: alarm: a: missing-body: one\\n')",
+    )
     called = []
-    assert logic.run([program], lambda: called.append(1)) == [("few-slices", "only 7: outer parts")]
+    assert logic.run([program], lambda: called.append(1)) == [("missing-body", "one"), ("no-spacing", "1: mm")]
     failing = script(tmp_path, "import sys\nsys.stderr.write('cascade: error: a.nii: no spine found\\n')\nsys.exit(1)")
     with pytest.raises(logic.CascadeSpineError, match=r"^a.nii: no spine found$"):
         logic.run([failing])

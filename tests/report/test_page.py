@@ -18,7 +18,7 @@ from cascade.volume import LabelMap
 from tests.phantom_result import phantom_result
 
 SMALL = PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 1.4), thoracic=1)
-WARNINGS = (Notice("few-slices", None, "only <3> slices & more"), Notice("cut-by-border", "L4-L5", "cut by the border"))
+WARNINGS = (Notice("few-slices", None, "only <3> slices & more"), Notice("missing-disc", "L4-L5", "not found"))
 
 
 @pytest.fixture(scope="module")

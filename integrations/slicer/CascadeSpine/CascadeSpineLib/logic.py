@@ -157,7 +157,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def run(command: list[str], wait: Optional[Callable[[], None]] = None) -> list[tuple[str, str]]:
-    """Run the command to its end; return its warnings.
+    """Run the command to its end; return its alarms and warnings.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def run(command: list[str], wait: Optional[Callable[[], None]] = None) -> list[t
                 wait()
     if process.returncode:
         raise CascadeSpineError("\n".join(_messages(said, "error")) or said.strip()[-2000:] or f"exit status {process.returncode}")
-    return [parse_warning(line) for line in _messages(said, "warning")]
+    return [parse_warning(line) for rank in ("alarm", "warning") for line in _messages(said, rank)]
 
 
 def _messages(said: str, kind: str) -> list[str]:
