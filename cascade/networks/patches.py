@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.networks.progress import told
 from cascade.networks.spec import StageSpec
 from cascade.volume import Shape
 
@@ -71,7 +72,7 @@ def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], pat
     weight = np.zeros(data.shape, dtype=np.float32)
     window = _gaussian(patch)
     air = data.min()
-    for start in starts:
+    for start in told(starts, network.spec.stage):
         inside = tuple(slice(max(0, a), min(n, a + p)) for a, p, n in zip(start, patch, data.shape, strict=True))
         within = tuple(slice(s.start - a, s.stop - a) for s, a in zip(inside, start, strict=True))
         padded = np.full(patch, air, dtype=np.float32)

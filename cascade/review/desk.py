@@ -14,6 +14,8 @@ from typing import Any
 from cascade.cohorts.answers import answer_path, read_answer
 from cascade.cohorts.manifest import digest_of
 from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewConflictError
+from cascade.networks.progress import heard_by
+from cascade.networks.spec import CASCADE_STAGES
 from cascade.pipeline import Segmenter, read_scan
 from cascade.review.edits import Edit
 from cascade.review.files import SHOWN, Files
@@ -22,6 +24,9 @@ from cascade.review.records import Record, Records, State, one_line
 from cascade.review.shelf import MAX_BYTES, Shelf
 from cascade.review.words import Word, edit_of
 from cascade.segmentation import Perception, Segmentation
+
+#: Where in the work on a scan each stage begins and ends.
+_PARTS = dict(zip(CASCADE_STAGES, ((0.05, 0.25), (0.25, 0.95)), strict=True))
 
 
 @dataclass
@@ -35,6 +40,8 @@ class Progress:
         What is wrong.
     started : float
         On the monotonic clock, while working.
+    share : float
+        How much of what the networks do is done.
     version : int
         Of the small picture.
     """
@@ -42,6 +49,7 @@ class Progress:
     phase: str = "waiting"
     why: str = ""
     started: float = 0.0
+    share: float = 0.0
     version: int = 0
 
 
@@ -169,13 +177,18 @@ class Desk:
             item = self.item(key)
             if problem := item.problem():
                 raise InputError(problem)
-            seen = self._kept_answer(item) or self.segmenter.perceive(item.image, item.series)
+            with heard_by(lambda stage, share: self._hear(key, stage, share)):
+                seen = self._kept_answer(item) or self.segmenter.perceive(item.image, item.series)
             with self._locks[key]:
                 at_hand = self.shelf.get(key)
                 at_hand.seen = seen
             self.shelf.trim()
             return seen
         return at_hand.seen
+
+    def _hear(self, key: str, stage: str, share: float) -> None:
+        start, end = _PARTS.get(stage, (0.0, 0.95))
+        self.progress[key].share = start + (end - start) * share
 
     def _kept_answer(self, item: Item) -> Perception | None:
         """What an earlier run has kept with ``--keep-probabilities``, if it is of this scan and these weights."""

@@ -80,11 +80,8 @@ class Worker:
         return sum(progress.phase in ("waiting", "working") for progress in self.desk.progress.values())
 
     def fraction(self, key: str) -> float:
-        """How far the scan in work is, by the time that others took; never quite done."""
-        progress = self.desk.progress[key]
-        if self.busy != key or not progress.started:
-            return 0.0
-        return min((time.monotonic() - progress.started) / max(self.seconds, 0.1), 0.97)
+        """How far the scan in work is, patch by patch."""
+        return self.desk.progress[key].share if self.busy == key else 0.0
 
     # ------------------------------------------------------------------------------------------ computing
 
@@ -128,7 +125,7 @@ class Worker:
         kind, key = task
         progress = self.desk.progress[key]
         if kind != "draw":
-            progress.started, self.busy = time.monotonic(), key
+            progress.started, progress.share, self.busy = time.monotonic(), 0.0, key
             progress.phase = "working" if progress.phase == "waiting" else progress.phase
             self.desk.tell()
         work: Callable[[str], object] = {"answer": self.desk.answer, "segment": self.desk.segment, "draw": self.desk.draw}[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,6 +70,12 @@ def test_only_this_machine_with_the_token_is_let_in(client: Client) -> None:
     for path, headers in wrong:
         status, _, body = client.raw("GET", path, headers)
         assert (status, body) == (403, b"refused"), (path, headers)
+
+
+def test_nothing_listens_but_on_the_loopback_address(client: Client) -> None:
+    socket.create_connection((client.host, client.port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):  # 127.0.0.2 is this machine, too: a server that listens everywhere would answer
+        socket.create_connection(("127.0.0.2", client.port), timeout=5)
 
 
 @pytest.mark.parametrize("name", ["..%2f..%2frecords.py", "records.py", "%2fetc%2fpasswd", "niivue.umd.js%00", "page.css/../page.js"])
