@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cascade.pipeline import Segmenter
 from cascade.review.desk import Desk
 from cascade.review.items import items_of_run
 from cascade.review.words import Word
+from cascade.segmentation import Perception
 from cascade.volume import LabelMap, Volume
 from tests.review_work import NAMES, desk_of, write_scans
 
@@ -234,3 +236,31 @@ def test_what_a_run_has_kept_is_corrected_without_the_networks(
     np.testing.assert_array_equal(read_label_array(desk.folder / "labels" / "one.nii.gz")[0], again.labels.data)
     desk.answer("s2")
     assert read == [items[1].image]
+
+
+@pytest.mark.full
+def test_of_a_cohort_of_200_no_more_is_held_than_the_bound_says(
+    segmented: Desk, oracle_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, one = segmented.shelf.get("s1").seen, segmented.item("s1")
+    assert first is not None
+    alive: weakref.WeakSet[Perception] = weakref.WeakSet()
+
+    def perceive(segmenter: Segmenter, image: Path, series: str | None = None) -> Perception:
+        del segmenter, image, series
+        scan = replace(first.scan, data=first.scan.data.copy())
+        seen = replace(first, scan=scan, evidence=replace(first.evidence, probabilities=first.evidence.probabilities.copy()))
+        alive.add(seen)
+        return seen
+
+    monkeypatch.setattr(Segmenter, "perceive", perceive)
+    items = [replace(one, id=f"s{number}", name=f"scan{number}") for number in range(1, 201)]
+    desk = desk_of(items, tmp_path / "out", oracle_weights)
+    desk.answer("s1")
+    desk.shelf.max_bytes = 4 * desk.shelf.nbytes
+    for item in items:
+        desk.answer(item.id)
+        desk.decide(item.id, "accepted", "", 0)
+        assert desk.shelf.nbytes <= desk.shelf.max_bytes
+        assert len(alive) <= len(desk.shelf) <= 4
+    assert len((tmp_path / "out" / "review.tsv").read_text(encoding="utf-8").splitlines()) == 201
