@@ -11,10 +11,14 @@ import sys
 from configparser import ConfigParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import cascade
+from cascade.io.nifti import write_volume
 from cascade.networks.checkpoint import packaged_weights
+from cascade.volume import Grid, Volume
+from tests.dicom_files import slices, write_series
 
 ROOT = Path(cascade.__file__).parent
 #: All rooms. One imports nothing but rooms on an earlier line (or its own); what only a type checker sees does not count.
@@ -195,6 +199,50 @@ SegmentOptions.parse(words).loading.load()
 print("torch" in sys.modules, [m for m in "{slow}".split() if m in sys.modules])
 """
     assert fresh(code).strip() == f"{backend == 'torch'} []"
+
+
+#: Packages that the command may import until it looks at the first voxel of a scan, and those that a format or a backend adds.
+BEFORE_A_SCAN = {"numpy", "scipy", "nibabel", "safetensors", "tqdm"}
+OF_WHAT = {"nifti": set[str](), "dicom": {"pydicom", "gdcm", "PIL", "requests"}, "onnx": {"onnxruntime"}, "torch": {"torch"}}
+#: Those that setup.cfg asks for, and what takes long to import.
+PACKAGES = {
+    "monai",
+    "skimage",
+    "PIL",
+    "highdicom",
+    "SimpleITK",
+    "onnx",
+    "distributed",
+    "matplotlib",
+    "pandas",
+    "sympy",
+    "requests",
+    "starlette",
+}
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("kind", ["nifti", "dicom"])
+def test_the_command_imports_neither_more_nor_less_than_it_needs_before_it_sees_the_first_voxel(
+    kind: str, backend: str, tmp_path: Path
+) -> None:
+    """The scan has too few slices, which is found as soon as it is read."""
+    small = Volume(np.ones((4, 40, 40), np.float32), Grid((4, 40, 40), np.diag([4.0, 2.0, 2.0, 1.0])))
+    write_volume(small, tmp_path / "nifti.nii.gz")
+    write_series(slices(small.reoriented("PSR")), tmp_path / "dicom")
+    scan = tmp_path / {"nifti": "nifti.nii.gz"}.get(kind, kind)
+    code = f"""
+import contextlib, io, sys
+from cascade.cli.segment import main
+with contextlib.redirect_stderr(io.StringIO()) as text:
+    assert main([{str(scan)!r}, "-o", {str(tmp_path / "out.nii.gz")!r}, "--device", "cpu", "--backend", "{backend}"]) == 1
+assert "expected at least 5 voxels along each axis" in text.getvalue(), text.getvalue()
+print(*(name for name in {BEFORE_A_SCAN | PACKAGES | set().union(*OF_WHAT.values())!r} if name in sys.modules))
+"""
+    found = set(fresh(code).split())
+    brought = {"sympy"} if backend == "torch" else set()
+    assert BEFORE_A_SCAN | OF_WHAT[backend] <= found
+    assert found - brought <= BEFORE_A_SCAN | OF_WHAT[kind] | OF_WHAT[backend]
 
 
 @pytest.mark.parametrize("command", ["segment", "train", "export"])

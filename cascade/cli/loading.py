@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 from cascade.cli import console
 from cascade.networks import BACKENDS
+from cascade.networks.threads import Load, set_threads, spare_threads
 
 if TYPE_CHECKING:
     from cascade.pipeline import Segmenter
+
+#: Before the large imports, so that the load of the machine meanwhile is known when they are done.
+_START = Load.now()
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Loading:
     ----------
     device : {"auto", "cpu", "cuda", "mps"}
     threads : int, optional
-        CPU threads; all cores by default.
+        CPU threads; by default all cores that nothing else keeps busy.
     weights : Path, optional
         Folder of weights instead of the packaged ones.
     backend : {"auto", "torch", "onnx"}
@@ -43,7 +47,9 @@ class Loading:
         parser.add_argument(
             "--backend", choices=BACKENDS, default="auto", help="what runs them (default: auto, the one that is expected to be done first)"
         )
-        parser.add_argument("--threads", type=console.positive, metavar="N", help="CPU threads (default: all cores, shared out among jobs)")
+        parser.add_argument(
+            "--threads", type=console.positive, metavar="N", help="CPU threads (default: the cores that are free, shared out among jobs)"
+        )
         parser.add_argument("--weights", type=Path, metavar="DIR", help="weights of your own instead of the packaged ones")
 
     @classmethod
@@ -55,12 +61,10 @@ class Loading:
         """Load both networks, for so many scans in one process."""
         with console.large_imports():
             from cascade.networks.backends import choose_backend
-            from cascade.networks.threads import set_threads
 
             backend = choose_backend(self.backend, self.device, self.weights, scans=scans)
             importlib.import_module({"torch": "torch", "onnx": "onnxruntime"}[backend])
             from cascade.pipeline import Segmenter
 
-        if self.threads:
-            set_threads(self.threads)
+        set_threads(self.threads or spare_threads(_START))
         return Segmenter.from_pretrained(self.device, self.weights, backend=backend)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from cascade.cli import console
 from cascade.cli.arguments import STDOUT, build_parser
 from cascade.cli.loading import Loading
 from cascade.cohorts.find import BESIDE, Request, is_file_name
@@ -168,7 +169,8 @@ def _strict(given: argparse.Namespace, parser: argparse.ArgumentParser) -> froze
 
 
 def _numbering(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Numbering:
-    from cascade.postproc.naming import Numbering
+    with console.large_imports():
+        from cascade.postproc.naming import Numbering
 
     try:
         anchors = [_anchor(text) for text in given.anchor]

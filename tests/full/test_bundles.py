@@ -94,7 +94,7 @@ def compare(installed: Installed, scans: Path, out: Path, name: str) -> None:
     config = {"config_file": "configs/inference.json", "dataset_dir": scans}
     for kind, options in ((SPINE, {}), (LEVELS, {"spine_dir": out / SPINE.name}), (CASCADE, {})):
         installed.monai(kind.name, "run", **config, output_dir=out / kind.name, **options)
-    installed.python("-m", "cascade.cli.segment", scans, "-o", out / "command", "--device", "cpu")
+    installed.python("-m", "cascade.cli.segment", scans, "-o", out / "command", "--backend", "torch", "--device", "cpu")
     bundle, command = (out / folder / f"{name}.nii.gz" for folder in (CASCADE.name, "command"))
     assert len(np.unique(read_label_array(command)[0])) > 5
     assert bundle.read_bytes() == command.read_bytes()
