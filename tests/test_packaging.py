@@ -75,6 +75,12 @@ def test_the_wheel_holds_the_viewer_unchanged_with_its_licences(wheel: zipfile.Z
     assert page <= set(wheel.namelist())
 
 
+def test_the_wheel_holds_the_scan_of_the_demo_with_its_source_and_licence(wheel: zipfile.ZipFile) -> None:
+    assert wheel.getinfo("cascade/demo/t2_sagittal.nii.gz").file_size <= 2_500_000
+    assert "github.com/MMIV-ML/fastMONAI" in wheel.read("cascade/demo/SOURCE.md").decode("utf-8")
+    assert "Apache License" in wheel.read("cascade/demo/LICENSE.txt").decode("utf-8")
+
+
 def test_the_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert tops == {"cascade", f"cascade_spine-{cascade.__version__}.dist-info"}

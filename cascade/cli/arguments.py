@@ -16,7 +16,7 @@ from cascade.labels import SCHEMES
 
 _EXAMPLES = """\
 examples:
-  cascade-segment --demo demo                          a synthetic scan with known answers
+  cascade-segment --demo demo                          a real scan, and a phantom with known answers
   cascade-segment t2_sag.nii.gz -o levels.nii.gz       one scan
   cascade-segment t2_sag.nii.gz -o levels.nii.gz --json run.json --picture qc.png
   cascade-segment t2_sag.nii.gz -o levels.nii.gz --table levels.tsv --report qc.html
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     _results(parser.add_argument_group("results"))
     _known(parser.add_argument_group("what you know"))
     _running(parser.add_argument_group("running"))
-    parser.add_argument("--demo", type=Path, metavar="DIR", help="segment a synthetic scan, write everything to DIR, print Dice")
+    parser.add_argument("--demo", type=Path, metavar="DIR", help="segment a real scan and a phantom, write everything to DIR")
     parser.add_argument("--info", action="store_true",
                         help="tell version, weights, schemes, formats and extras (with --json: for programs), and end")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")

@@ -15,7 +15,7 @@ from cascade.cohorts.find import find_jobs
 from cascade.errors import InputError
 from cascade.io.extras import require
 from cascade.io.formats import check_extra
-from cascade.notices import Notice
+from cascade.notices import Notice, rounded_down
 
 if TYPE_CHECKING:
     from cascade.cohorts.job import Job
@@ -129,15 +129,19 @@ def _info(options: SegmentOptions) -> int:
 
 
 def _demo(folder: Path, loading: Loading) -> int:
-    from cascade.demo import NINE, run_demo
+    from cascade.demo import run_demo
 
-    console.say("rendering a synthetic scan and segmenting it ...")
-    dice = run_demo(folder, loading.load())
-    console.tell("structure  Dice")
-    for name in NINE:
-        console.tell(f"{name:9}  {dice[name]:.3f}")
-    console.tell(f"mean       {sum(dice.values()) / len(dice):.3f}")
-    console.tell(f"written to {folder}: demo_image.nii.gz demo_reference.nii.gz demo_levels.nii.gz demo.json demo.png")
+    console.say("segmenting a real scan and a phantom ...")
+    demo = run_demo(folder, loading.load())
+    console.tell("a real scan; nobody labelled it, so there is no reference\nstructure  confidence")
+    for level in demo.scan.levels:
+        console.tell(f"{level.name:9}  {rounded_down(level.confidence, 3)}")
+    console.tell("\na phantom, whose answers are known\nstructure  Dice")
+    for name, value in demo.phantom_dice.items():
+        console.tell(f"{name:9}  {value:.3f}")
+    console.tell(f"mean       {sum(demo.phantom_dice.values()) / len(demo.phantom_dice):.3f}")
+    console.tell("that of bodies is lower than on real scans: the networks learnt from real scans alone")
+    console.tell(f"\nopen first: {demo.open_first}")
     return console.DONE
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from cascade.cli.segment import main
 from cascade.io.nifti import write_volume
-from cascade.labels import CASCADE
+from cascade.labels import CASCADE, rank
 from cascade.networks.checkpoint import packaged_weights
 from cascade.volume import LabelMap, Volume
 from tests.synthetic import save_oracles
@@ -409,14 +409,17 @@ class TestResults:
 
 @pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
 class TestPackagedWeights:
-    def test_the_demo_segments_the_phantom(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_the_demo_segments_a_scan_and_a_phantom_and_says_what_to_open(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert main(["--demo", str(tmp_path), "--device", "cpu"]) == 0
-        names = {"demo_image.nii.gz", "demo_reference.nii.gz", "demo_levels.nii.gz", "demo.json", "demo.png"}
-        assert files_in(tmp_path) == names
-        lines = [line.split() for line in capfd.readouterr().out.splitlines()]
-        dice = {line[0]: float(line[1]) for line in lines if len(line) == 2 and line[0] in {*CASCADE.ids, "mean"}}
+        ends = (".nii.gz", "_levels.nii.gz", ".json", ".png", ".tsv", ".html")
+        assert files_in(tmp_path) == {f"{name}{end}" for name in ("scan", "phantom") for end in ends} | {"phantom_reference.nii.gz"}
+        scan, phantom, last = capfd.readouterr().out.split("\n\n")
+        assert "there is no reference" in scan
+        assert [line.split()[0] for line in scan.splitlines()[2:]] == sorted(CASCADE.ids, key=rank)
+        dice = {line.split()[0]: float(line.split()[1]) for line in phantom.splitlines()[2:-1]}
         assert set(dice) == {*CASCADE.ids, "mean"}
         assert dice["mean"] >= 0.75
+        assert last == f"open first: {tmp_path / 'scan.html'}\n"
 
     @pytest.mark.parametrize("write", [write_noise, write_sphere])
     def test_what_is_no_spine_is_not_taken_for_one(self, write: object, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
