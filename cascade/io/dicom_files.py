@@ -79,7 +79,8 @@ def quiet() -> Iterator[None]:
 def attribute(dataset: Dataset, keyword: str, default: Any = None) -> Any:
     """A value, or `default` where it is missing, empty or unreadable."""
     try:
-        value = dataset.get(keyword)
+        with quiet():
+            value = dataset.get(keyword)
     except DAMAGED:
         return default
     return default if value is None or value == "" else value

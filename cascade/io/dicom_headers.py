@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from pydicom import config
 from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, MRImageStorage, generate_uid
@@ -53,7 +54,7 @@ def referable(datasets: Sequence[Dataset], step_mm: float, name: str) -> tuple[l
     """
     for keyword in _NAMING:
         values = [str(attribute(dataset, keyword, "")) for dataset in datasets]
-        if not all(UID(value).is_valid for value in values):
+        if not all(UID(value, config.IGNORE).is_valid for value in values):
             raise InputError(f"{name}: expected a {keyword} in every file, to which a DICOM object can refer; {_INSTEAD}")
         if len(set(values)) != (len(values) if keyword == "SOPInstanceUID" else 1):
             raise InputError(f"{name}: expected {'one' if keyword != 'SOPInstanceUID' else 'another'} {keyword} in every file; {_INSTEAD}")
@@ -104,22 +105,34 @@ def _to_utf8(header: Dataset, repaired: dict[str, None]) -> None:
         repaired["SpecificCharacterSet"] = None
     if not all(one in python_encoding or one == "" for one in ([charset] if isinstance(charset, str) else charset)):
         repaired["SpecificCharacterSet"] = None
-    header.SpecificCharacterSet = _UTF8
+    header["SpecificCharacterSet"] = DataElement(0x00080005, "CS", _UTF8)
 
 
 def _put_value_right(header: Dataset, keyword: str, repaired: dict[str, None]) -> None:
+    """Leave a value that its attribute's type allows as it is; put it right or leave it empty otherwise."""
     try:
         element = header[keyword]
     except DAMAGED:
         del header[keyword]
         repaired[keyword] = None
         return
-    if element.VR not in _CHECKED or element.is_empty or _is_sound(element):
+    usual = dictionary_VR(element.tag)
+    if element.VR in usual.split(" or ") and (element.VR not in _CHECKED or element.is_empty or _is_sound(element)):
         return
-    header[keyword] = DataElement(element.tag, element.VR, _mended(element))
-    if not _is_sound(header[keyword]):
-        header[keyword] = DataElement(element.tag, element.VR, None)
     repaired[keyword] = None
+    if usual not in _CHECKED:
+        del header[keyword]
+        return
+    header[keyword] = _element(element, usual, _mended(element, usual))
+    if not _is_sound(header[keyword]):
+        header[keyword] = _element(element, usual, None)
+
+
+def _element(element: DataElement, vr: str, value: str | None) -> DataElement:
+    try:
+        return DataElement(element.tag, vr, value)
+    except DAMAGED:
+        return DataElement(element.tag, vr, None)
 
 
 def _is_sound(element: DataElement) -> bool:
@@ -134,14 +147,19 @@ def _is_sound(element: DataElement) -> bool:
     return True
 
 
-def _mended(element: DataElement) -> str | None:
-    """Another writing of the same value, as the standard wants it; None if there is none."""
-    text = str(element.value).strip()
-    if element.VR == "CS":
+def _mended(element: DataElement, vr: str) -> str | None:
+    """Another writing of the same values, as the standard wants it; None if there is none."""
+    values = element.value if element.VM > 1 else [element.value]
+    texts = [_mended_text(vr, str(value).strip()) for value in values]
+    return None if None in texts else "\\".join(filter(None, texts))
+
+
+def _mended_text(vr: str, text: str) -> str | None:
+    if vr == "CS":
         return text.upper()
-    if element.VR == "DA":  # the older standard wrote dates with dots, people write them with dashes
+    if vr == "DA":  # the older standard wrote dates with dots, people write them with dashes
         found = re.fullmatch(r"(\d{4})[-./](\d{2})[-./](\d{2})", text)
         return "".join(found.groups()) if found else None
-    if element.VR == "TM":
+    if vr == "TM":
         return re.sub(r"^(\d{2}):(\d{2}):(\d{2})", r"\1\2\3", text)
     return text

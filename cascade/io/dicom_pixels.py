@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.processing import apply_rescale
+from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from cascade.errors import InputError
@@ -89,6 +90,7 @@ def _completed(dataset: Dataset, name: str) -> list[str]:
         ("PixelRepresentation", 0),
     ):
         if _is_empty(dataset, keyword, name):
+            dataset.pop(Tag(keyword), None)  # an empty one may have another type
             setattr(dataset, keyword, value)
             assumed.append(f"{keyword} is absent, and {value} is assumed")
     for keyword in ("RescaleSlope", "RescaleIntercept", "NumberOfFrames"):

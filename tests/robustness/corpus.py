@@ -45,7 +45,12 @@ class Target:
     name: str
     pack: Callable[[bytes], bytes] | None = None
 
-    def write(self, folder: Path, rng: Random) -> Path:
+    def healthy(self, folder: Path) -> None:
+        """Write a file that has to be read."""
+        content = self.seeds()[0]
+        (folder / self.name).write_bytes(self.pack(content) if self.pack else content)
+
+    def write(self, folder: Path, rng: Random) -> None:
         """Write one damaged file into `folder`."""
         seeds = self.seeds()
         content = mutate(rng.choice(seeds), seeds, rng)
@@ -53,9 +58,7 @@ class Target:
             content = self.pack(content)
             if rng.random() < 0.2:
                 content = mutate(content, (content,), rng)
-        path = folder / self.name
-        path.write_bytes(content)
-        return path
+        (folder / self.name).write_bytes(content)
 
 
 def _voxels() -> np.ndarray:

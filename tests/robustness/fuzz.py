@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.robustness.corpus import Target
+    from tests.robustness.shapes import Shape
 
 #: No file of the corpus has more than a few kB. None may hang for so long, take so much of the processor, or so much memory.
 SECONDS, SLOW_SECONDS = 60.0, 2.0
@@ -56,10 +57,16 @@ def main() -> int:
 
 def plan_for(inputs: int, only: str | None = None, first: int = 0) -> dict[str, tuple[int, int]]:
     """First input and end for each target."""
-    from tests.robustness.corpus import TARGETS
-
-    targets = only.split(",") if only else list(TARGETS)
+    targets = only.split(",") if only else list(all_targets())
     return dict.fromkeys(targets, (first, first - (-inputs // len(targets))))
+
+
+def all_targets() -> dict[str, Target | Shape]:
+    """Every kind of input: files whose bytes are damaged, and files that are odd in what they say."""
+    from tests.robustness.corpus import TARGETS
+    from tests.robustness.shapes import SHAPES
+
+    return TARGETS | SHAPES
 
 
 def run(plan: dict[str, tuple[int, int]], seed: int = 0) -> tuple[list[Finding], dict[str, int]]:
@@ -95,48 +102,45 @@ def run(plan: dict[str, tuple[int, int]], seed: int = 0) -> tuple[list[Finding],
 
 
 def _work(plan: dict[str, tuple[int, int]], seed: int) -> int:
-    from tests.robustness.corpus import TARGETS
-
+    targets = all_targets()
     warnings.filterwarnings("error", module=r"cascade\b")
     faulthandler.enable()
     with tempfile.TemporaryDirectory(prefix="fuzz") as name:
         for target, (first, end) in plan.items():
             _bound_memory(lifted=True)
-            _first_read(TARGETS[target], Path(name) / target)
+            _first_read(targets[target], Path(name) / target)
             _bound_memory()
             for number in range(first, end):
                 _say(target, number, state="begun")
-                _feed(target, number, Path(name) / f"{target}{number}", Random(f"{seed} {target} {number}"))
+                _feed((target, number), targets[target], Path(name) / f"{target}{number}", Random(f"{seed} {target} {number}"))
     return 0
 
 
-def _first_read(target: Target, folder: Path) -> None:
+def _first_read(target: Target | Shape, folder: Path) -> None:
     """Read a healthy file: it must be read, and what is imported for it is not counted as memory of the next."""
     folder.mkdir()
-    content = target.seeds()[0]
-    (folder / target.name).write_bytes(target.pack(content) if target.pack else content)
+    target.healthy(folder)
     target.read(folder)
 
 
-def _feed(target: str, number: int, folder: Path, rng: Random) -> None:
+def _feed(which: tuple[str, int], target: Target | Shape, folder: Path, rng: Random) -> None:
     from cascade.errors import CascadeError
-    from tests.robustness.corpus import TARGETS
 
     folder.mkdir()
-    TARGETS[target].write(folder, rng)
+    target.write(folder, rng)
     peak, begun = _peak_mib(), time.process_time()
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     try:
-        TARGETS[target].read(folder)
+        target.read(folder)
     except CascadeError as error:
-        _say(target, number, **({"state": "refused"} if "expected" in str(error) else {"what": f"unclear: {error}"}))
+        _say(*which, **({"state": "refused"} if "expected" in str(error) else {"what": f"unclear: {error}"}))
     except Exception as error:  # noqa: BLE001  (whatever it is, it is a finding)
-        _say(target, number, what=f"{type(error).__name__}: {error}"[:300], where=traceback.format_exc()[-1500:])
+        _say(*which, what=f"{type(error).__name__}: {error}"[:300], where=traceback.format_exc()[-1500:])
     faulthandler.cancel_dump_traceback_later()
     if (seconds := time.process_time() - begun) > SLOW_SECONDS:
-        _say(target, number, what=f"{seconds:.1f} s")
+        _say(*which, what=f"{seconds:.1f} s")
     if (grown := _peak_mib() - peak) > MEMORY_MIB:
-        _say(target, number, what=f"{grown} MiB")
+        _say(*which, what=f"{grown} MiB")
     shutil.rmtree(folder)
 
 

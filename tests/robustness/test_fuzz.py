@@ -16,8 +16,7 @@ from cascade.errors import CascadeError
 from cascade.io.cases import list_cases
 from cascade.io.formats import FORMATS, format_of_content, read_scan_file
 from cascade.networks.spec import StageSpec
-from tests.robustness.corpus import TARGETS
-from tests.robustness.fuzz import plan_for, run
+from tests.robustness.fuzz import all_targets, plan_for, run
 from tests.synthetic import tiny_spec
 
 _JSON = st.recursive(
@@ -31,7 +30,7 @@ _SPEC = json.loads(tiny_spec("stage1_spine", ("background", "column"), (4.0, 2.0
 def test_five_hundred_damaged_files_end_in_a_result_or_a_clear_error() -> None:
     findings, refused = run(plan_for(500), seed=1)
     assert not findings, "\n".join(json.dumps(finding, indent=1) for finding in findings)
-    assert all(refused.get(target, 0) > 0 for target in TARGETS), "every reader has refused something"
+    assert all(refused.get(target, 0) > 0 for target in all_targets()), "every reader has refused something"
 
 
 @pytest.mark.full

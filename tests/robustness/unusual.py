@@ -8,6 +8,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import struct
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -292,3 +293,48 @@ def nrrds(scan: Volume) -> dict[str, Text]:
 
 def _scaled(affine: Any, factor: float) -> Any:
     return np.diag([factor, factor, factor, 1.0]) @ affine
+
+
+# ---------------------------------------------------------------------------------------------- all of them
+
+
+def write_all(scan: Volume, out: Path) -> None:
+    """Write every unusual scan, each named after its kind and fault, and the clean one."""
+    from tests.robustness.unusual_dicom import SERIES, write_bare, write_folders, write_left
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "clean.nii").write_bytes(clean_nifti(scan))
+    for name, fields in {**{n: u.fields for n, u in NIFTI.items()}, **{n: f for n, (f, _) in NIFTI_REFUSED.items()}}.items():
+        (out / f"nifti_{name}.nii").write_bytes(unusual_nifti(scan, fields))
+    for kind, texts in (("mha", metaimages(scan)), ("nrrd", nrrds(scan))):
+        for name, text in texts.items():
+            (out / f"{kind}_{name}").mkdir(exist_ok=True)
+            text.write(out / f"{kind}_{name}" / f"scan.{kind}")
+    written_by_itk(scan, out / "mha_dicom_tags.mha", MANY_TAGS)
+    sagittal = scan.reoriented("PIR")
+    for name, left in SERIES.items():
+        write_left(sagittal, left, out / f"dcm_{name}")
+    write_bare(sagittal, out / "dcm_no_preamble_no_meta")
+    write_folders(sagittal, out)
+    (out / "broken").mkdir()
+    (out / "broken" / "a.nii").write_bytes(clean_nifti(scan))
+    (out / "broken" / "b.nii").symlink_to("/nowhere/b.nii")
+    (out / "store" / "p1").mkdir(parents=True)
+    (out / "store" / "p1" / "t2.nii").write_bytes(clean_nifti(scan))
+    (out / "linked").mkdir()
+    (out / "linked" / "p1").symlink_to(out.resolve() / "store" / "p1")
+
+
+def main(words: list[str]) -> int:
+    """Write them all to the folder named first, from the scan named second or the phantom."""
+    if len(words) not in (1, 2) or words[0].startswith("-"):
+        sys.stderr.write(f"{__doc__}\n")
+        return 2
+    from cascade.io.formats import read_scan_file
+
+    write_all(read_scan_file(Path(words[1]))[0] if len(words) == 2 else clean_scan(), Path(words[0]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
