@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import threading
 import time
@@ -15,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import ndimage
 
 from cascade.cohorts.find import jobs_for
 from cascade.cohorts.job import MANIFEST
@@ -23,20 +23,22 @@ from cascade.cohorts.keep import Keep
 from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import Workers
-from cascade.errors import InputError, NumberingError, WorkersError
+from cascade.errors import InputError, NoSpineError, NumberingError, WorkersError
 from cascade.io.formats import Source
 from cascade.io.memory import read_image
 from cascade.labels import CASCADE, LabelScheme, get_scheme
+from cascade.measure import Measurement
 from cascade.networks.backends import load_networks
 from cascade.networks.patches import Network
 from cascade.networks.preprocess import finite
 from cascade.networks.threads import usable_cores
+from cascade.networks.views import less_sure, view
 from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
-from cascade.postproc.identify import Evidence, Identified, identify
+from cascade.postproc.identify import Evidence, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.told import about_labels, not_in_scheme
-from cascade.segmentation import Level, NumberingResult, Perception, Segmentation
+from cascade.segmentation import NumberingResult, Perception, Segmentation, levels_of
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, LabelMap, Volume
@@ -101,6 +103,7 @@ class Segmenter:
         numbering: Numbering | None = None,
         series: str | None = None,
         clicks: Clicks = (),
+        repeat: int = 0,
     ) -> Segmentation:
         """Segment one scan.
 
@@ -120,6 +123,8 @@ class Segmenter:
             DICOM series number or SeriesInstanceUID; by default the only series, or the only sagittal T2.
         clicks : sequence of Click, or path
             Corrections, or a file that `cascade.postproc.clicks.click.read_clicks` reads. Without any the result is the automatic one.
+        repeat : int
+            So often the networks see the scan again, a little changed; measurements have standard deviations then.
 
         Raises
         ------
@@ -130,7 +135,7 @@ class Segmenter:
         NumberingError
             `numbering` or `clicks` contradict themselves or what was found.
         """
-        return self.see(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks)[1]
+        return self.see(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks, repeat=repeat)[1]
 
     def see(
         self,
@@ -141,12 +146,27 @@ class Segmenter:
         numbering: Numbering | None = None,
         series: str | None = None,
         clicks: Clicks = (),
+        repeat: int = 0,
     ) -> tuple[Perception, Segmentation]:
         """`segment`, and the networks' answer that the result follows from."""
         target, given = get_scheme(scheme), _clicks(clicks)
         with _naming_the_file(image):
             seen = self.perceive(image, series, affine)
-            return seen, self.name(seen, scheme=target, numbering=numbering, clicks=given)
+            result = self.name(seen, scheme=target, numbering=numbering, clicks=given)
+            if repeat:
+                anchored = result.anchoring(numbering or Numbering())
+                again = tuple(self._again(seen, range(repeat), scheme=target, numbering=anchored, clicks=given))
+                result = dataclasses.replace(result, again=again, provenance=result.provenance | {"repeats": len(again)})
+        return seen, result
+
+    def _again(self, seen: Perception, views: Iterable[int], **said: Any) -> Iterator[tuple[Measurement, ...]]:
+        """Measure what the networks see in views of a scan, on its own grid; nothing of views without a spine or with other names."""
+        for number in views:
+            with contextlib.suppress(NoSpineError, NumberingError):
+                other = self.perceive(view(seen.scan, number))
+                unsure = less_sure(other.evidence.probabilities, number)
+                evidence = dataclasses.replace(other.evidence, probabilities=unsure, scan_grid=seen.evidence.scan_grid)
+                yield self.name(dataclasses.replace(other, scan=seen.scan, evidence=evidence), **said).measurements
 
     def map(
         self,
@@ -249,7 +269,7 @@ class Segmenter:
             labels=LabelMap(labels.data, seen.scan.grid, target),
             scan=seen.scan,
             spine=seen.spine,
-            levels=tuple(_levels(labels, found)),
+            levels=tuple(levels_of(labels, found)),
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
             warnings=(*seen.notices, *_spine_notices(seen.spine), *about_labels(found, target)),
             provenance=self._provenance(seen, clock, given),
@@ -280,12 +300,13 @@ def segment(
     numbering: Numbering | None = None,
     series: str | None = None,
     clicks: Clicks = (),
+    repeat: int = 0,
 ) -> Segmentation:
     """Segment one scan with the packaged weights, which stay loaded for the next call.
 
     See `Segmenter.segment` for the parameters and errors, `Segmenter.from_pretrained` for `device`.
     """
-    return _segmenter(device).segment(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks)
+    return _segmenter(device).segment(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks, repeat=repeat)
 
 
 @cache
@@ -347,18 +368,6 @@ def _naming_the_file(image: Any) -> Iterator[None]:
 
 def _name_of(image: Any) -> str:
     return os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
-
-
-def _levels(labels: LabelMap, found: Identified) -> Iterator[Level]:
-    boxes = dict(enumerate(ndimage.find_objects(labels.data), start=1))
-    for name, instance in found.structures.items():
-        if name not in labels.scheme or (box := boxes.get(labels.scheme[name])) is None:
-            continue
-        voxels = np.argwhere(labels.data[box] == labels.scheme[name]) + [s.start for s in box]
-        x, y, z = labels.grid.to_world(voxels.mean(axis=0))
-        volume_ml = len(voxels) * labels.grid.voxel_mm3 / 1000
-        confidence = float(rounded_down(instance.confidence * found.naming.confidence, 4))
-        yield Level(name, (float(x), float(y), float(z)), volume_ml, instance.touches_border, confidence)
 
 
 def _spine_notices(spine: Spine) -> Iterator[Notice]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,14 @@ from cascade.io.cases import write_case
 from cascade.io.extras import extra
 from cascade.io.files import place_of, replacing
 from cascade.io.formats import SegType, Source, write_labels_file
-from cascade.labels import LabelScheme
-from cascade.measure import Measurement, measure, numbers, save_table
-from cascade.notices import Notice
+from cascade.labels import BODIES, LabelScheme
+from cascade.measure import Measurement, as_dict, measure, numbers, save_table, with_spread
+from cascade.notices import Notice, rounded_down
 from cascade.postproc.identify import Evidence, Identified
+from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import Parts, draw_parts, name_parts, parts_of
 from cascade.stage1_spine.locate import Spine
-from cascade.volume import LabelMap, Volume
+from cascade.volume import LabelMap, Volume, boxes_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -152,6 +153,8 @@ class Segmentation:
         Version, sha256 of both checkpoints, input grid, device, seconds by part.
     also_found : tuple of str
         Structures that were found and that the labels' scheme has no number for.
+    again : tuple of tuple of Measurement, optional
+        What was measured on each view of the scan (`cascade.networks.views`), if it was seen again.
     """
 
     labels: LabelMap
@@ -163,6 +166,7 @@ class Segmentation:
     provenance: dict[str, Any]
     _source: Source | None = dataclasses.field(default=None, repr=False)
     also_found: tuple[str, ...] = ()
+    again: tuple[tuple[Measurement, ...], ...] | None = None
 
     def __repr__(self) -> str:
         names = " ".join(level.name for level in self.levels)
@@ -195,7 +199,7 @@ class Segmentation:
             import pandas
         except ModuleNotFoundError as error:
             raise MissingExtraError("a table of pandas: expected the package pandas; it is not installed; pip install pandas") from error
-        return pandas.DataFrame([dataclasses.asdict(row) for row in self.measurements])
+        return pandas.DataFrame([as_dict(row) for row in self.measurements])
 
     def save_report(self, path: str | os.PathLike[str], title: str = "scan") -> None:
         """Write one HTML page with pictures, measurements and warnings; `title` is what it calls the scan."""
@@ -206,7 +210,14 @@ class Segmentation:
     @cached_property
     def measurements(self) -> tuple[Measurement, ...]:
         """Volumes, heights, angles and signal, one row a structure; measured when first asked for."""
-        return measure(self.labels, self.scan, [level.name for level in self.levels if level.touches_border])
+        rows = measure(self.labels, self.scan, [level.name for level in self.levels if level.touches_border])
+        return rows if self.again is None else with_spread(rows, self.again)
+
+    def anchoring(self, numbering: Numbering) -> Numbering:
+        """What a person knows, and where the body is that was found most surely: so that what is seen again has the same names."""
+        bodies = [level for level in self.levels if level.name in BODIES and not level.touches_border]
+        surest = max(bodies, key=lambda level: level.confidence, default=None)
+        return dataclasses.replace(numbering, anchors={surest.name: surest.centroid_mm, **numbering.anchors}) if surest else numbering
 
     def save(self, path: str | os.PathLike[str], *, seg_type: SegType = "binary") -> None:
         """Write the labels on exactly the input's grid, in the format that the suffix asks for.
@@ -296,7 +307,7 @@ class Segmentation:
         return {
             "levels": [dataclasses.asdict(level) for level in self.levels],
             "also_found": list(self.also_found),
-            "measurements": [dataclasses.asdict(row) for row in self.measurements],
+            "measurements": [as_dict(row) for row in self.measurements],
             "numbering": numbering,
             "warnings": [dataclasses.asdict(notice) for notice in self.warnings],
             "provenance": self.provenance,
@@ -306,3 +317,16 @@ class Segmentation:
         """Write `to_dict` as JSON, with `extra` entries (input, output) first."""
         with replacing(Path(path)) as temporary:
             temporary.write_text(json.dumps(extra | self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+
+def levels_of(labels: LabelMap, found: Identified) -> Iterator[Level]:
+    """What was named and is labelled, from head to foot."""
+    boxes = boxes_of(labels.data)
+    for name, instance in found.structures.items():
+        if name not in labels.scheme or (box := boxes.get(labels.scheme[name])) is None:
+            continue
+        voxels = np.argwhere(labels.data[box] == labels.scheme[name]) + [s.start for s in box]
+        x, y, z = labels.grid.to_world(voxels.mean(axis=0))
+        volume_ml = len(voxels) * labels.grid.voxel_mm3 / 1000
+        confidence = float(rounded_down(instance.confidence * found.naming.confidence, 4))
+        yield Level(name, (float(x), float(y), float(z)), volume_ml, instance.touches_border, confidence)

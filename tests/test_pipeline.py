@@ -114,6 +114,32 @@ class TestResult:
         assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
+@pytest.fixture(scope="module")
+def again(segmenter: Segmenter, coded: Coded) -> Segmentation:
+    """The same scan, seen three times more; views in which these networks do not find the same names are left out."""
+    return segmenter.segment(coded[0], scheme="verse", repeat=3)
+
+
+class TestSeenAgain:
+    def test_it_is_the_same_result_and_its_numbers_have_errors(self, result: Segmentation, again: Segmentation) -> None:
+        assert np.array_equal(again.labels.data, result.labels.data)
+        assert [dataclasses.replace(row, sd=None) for row in again.measurements] == list(result.measurements)
+        told = {row.structure: row.sd for row in again.measurements if row.kind == "body" and row.cut != "end"}
+        assert len(told) >= 4
+        assert all(sd is not None and 0 < sd["middle_mm"] < 10 for sd in told.values())
+
+    def test_every_view_is_measured_under_the_names_of_the_scan(self, again: Segmentation) -> None:
+        assert again.again is not None
+        assert len(again.again) == again.provenance["repeats"] >= 2
+        places = {row.structure: np.array([row.x_mm, row.y_mm, row.z_mm], dtype=float) for row in again.measurements if row.kind == "body"}
+        for view in again.again:
+            for row in (row for row in view if row.kind == "body"):
+                assert not np.linalg.norm(places[row.structure] - np.array([row.x_mm, row.y_mm, row.z_mm], dtype=float)) > 5, row.structure
+
+    def test_seen_again_once_more_it_has_the_same_errors(self, segmenter: Segmenter, coded: Coded, again: Segmentation) -> None:
+        assert segmenter.segment(coded[0], scheme="verse", repeat=3).measurements == again.measurements
+
+
 class TestSchemes:
     def test_the_default_holds_the_nine_only_and_is_silent_about_the_rest(self, segmenter: Segmenter, coded: Coded) -> None:
         result = segmenter.segment(coded[0])

@@ -24,6 +24,7 @@ examples:
   cascade-segment scans/ -o out/ --jobs 4 --resume     a cohort, in four processes; goes on where an earlier run ended
   cascade-segment study/ -o levels.dcm --series 5      a DICOM series in, a DICOM SEG out
   cascade-segment study/ -o levels.dcm --sr measurements.dcm   with every measurement in a DICOM SR
+  cascade-segment t2.nii.gz -o l.nii.gz --table l.tsv --repeat 5   with the error of each measurement
   cascade-segment t2.nii.gz -o levels.nii.gz --mesh surfaces/   an STL for each structure
   cascade-segment study/ --study -o out/               all series of a patient with one numbering, axial slices told
   cascade-segment t2.mha -o levels.seg.nrrd            for 3D Slicer, with names and colours
@@ -113,6 +114,8 @@ def _results(group: argparse._ActionsContainer) -> None:
                        help="one HTML page with pictures and measurements (folder for several scans)")  # fmt: skip
     group.add_argument("--sr", type=Path, metavar="FILE",
                        help="measurements as a DICOM SR that refers to the DICOM SEG of -o (folder for several scans)")  # fmt: skip
+    group.add_argument("--repeat", type=int, default=0, metavar="N",
+                       help="see each scan N times more, a little changed, for errors of measurements (5 do; default: 0)")  # fmt: skip
     group.add_argument("--mesh", type=Path, metavar="DIR",
                        help="a surface (STL, in RAS+ mm) for each structure in this folder (a folder each for several scans)")  # fmt: skip
     group.add_argument("--keep-probabilities", action="store_true",

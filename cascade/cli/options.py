@@ -53,6 +53,8 @@ class SegmentOptions:
         Keep what the networks saw beside the labels.
     study : bool
         The inputs are studies: all series of a patient get one numbering.
+    repeat : int
+        So often each scan is seen again.
     """
 
     request: Request
@@ -70,6 +72,7 @@ class SegmentOptions:
     loudness: int = 0
     probabilities: bool = False
     study: bool = False
+    repeat: int = 0
 
     @classmethod
     def parse(cls, arguments: Sequence[str] | None = None) -> SegmentOptions:
@@ -94,6 +97,7 @@ class SegmentOptions:
             given.verbose - given.quiet,
             given.keep_probabilities,
             given.study,
+            given.repeat,
         )
 
 
@@ -116,13 +120,15 @@ def _check(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         parser.error("argument --sr: expected -o SEG.dcm (with a folder --format dcm), which the SR refers to, and another name")
     if given.study:
         _check_study(given, parser)
+    if given.repeat < 0 or given.repeat == 1:
+        parser.error("argument --repeat: expected 2 or more views, from which an error can be told")
     if given.scheduler and given.jobs > 1:
         parser.error("argument --jobs: not with --scheduler; the cluster has its own workers")
 
 
 def _check_study(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     unfit = {"bids": given.bids, "demo": given.demo, "lowest": given.lowest, "highest": given.highest}
-    unfit |= {what: getattr(given, what) for what in BESIDE} | {"keep-probabilities": given.keep_probabilities}
+    unfit |= {what: getattr(given, what) for what in BESIDE} | {"keep-probabilities": given.keep_probabilities, "repeat": given.repeat}
     if wrong := [name for name, value in unfit.items() if value]:
         instead = "give --anchor" if wrong[0] in ("lowest", "highest") else "a study has results of its own"
         parser.error(f"argument --{wrong[0]}: not with --study; {instead}")

@@ -55,7 +55,7 @@ def _segment_all(options: SegmentOptions) -> int:
     from cascade.cohorts.run import Task
 
     keep = Keep(options.seg_type, options.probabilities)
-    task = Task(segmenter, keep, options.scheme, options.numbering, threads_of_a_worker(options), clicks)
+    task = Task(segmenter, keep, options.scheme, options.numbering, threads_of_a_worker(options), clicks, options.repeat)
     return do_jobs(jobs, task, options) or status
 
 

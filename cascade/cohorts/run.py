@@ -39,12 +39,26 @@ class Segments(Protocol):
         """What runs the networks."""
 
     def segment(
-        self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
+        self,
+        image: Any,
+        *,
+        scheme: str | LabelScheme,
+        numbering: Numbering | None,
+        series: str | None,
+        clicks: Sequence[Click],
+        repeat: int,
     ) -> Segmentation:
         """Segment one scan."""
 
     def see(
-        self, image: Any, *, scheme: str | LabelScheme, numbering: Numbering | None, series: str | None, clicks: Sequence[Click]
+        self,
+        image: Any,
+        *,
+        scheme: str | LabelScheme,
+        numbering: Numbering | None,
+        series: str | None,
+        clicks: Sequence[Click],
+        repeat: int,
     ) -> tuple[Perception, Segmentation]:
         """The same, and what the networks see."""
 
@@ -73,6 +87,8 @@ class Task:
     threads : int, optional
         CPU threads of each worker.
     clicks : sequence of Click
+    repeat : int
+        So often each scan is seen again.
     """
 
     segmenter: Segments
@@ -81,6 +97,7 @@ class Task:
     numbering: Numbering | None = None
     threads: int | None = None
     clicks: Sequence[Click] = ()
+    repeat: int = 0
 
     def made_with(self) -> dict[str, Any]:
         """What decides the results beside the scans, for the manifest."""
@@ -88,12 +105,13 @@ class Task:
 
         numbering = dataclasses.asdict(self.numbering or Numbering())
         kept = {} if self.keep is None else dataclasses.asdict(self.keep)
-        clicks = {"clicks": clicks_to_json(self.clicks)} if self.clicks else {}
+        more: dict[str, Any] = {"clicks": clicks_to_json(self.clicks)} if self.clicks else {}
+        more |= {"repeat": self.repeat} if self.repeat else {}
         return {
             "version": __version__,
             "checkpoint_sha256": self.segmenter.checkpoint_sha256,
             "backend": self.segmenter.backend,
-            "options": {"scheme": get_scheme(self.scheme).name, "numbering": numbering, **clicks, **kept},
+            "options": {"scheme": get_scheme(self.scheme).name, "numbering": numbering, **more, **kept},
         }
 
     def __call__(self, job: Job) -> Outcome:
@@ -125,6 +143,7 @@ class Task:
     def _segmented(self, job: Job) -> tuple[Perception | None, Segmentation]:
         """The result, and what the networks saw if that is kept."""
         options: dict[str, Any] = {"scheme": self.scheme, "numbering": self.numbering, "series": job.series, "clicks": self.clicks}
+        options |= {"repeat": self.repeat}
         if self.keep and self.keep.probabilities:
             return self.segmenter.see(job.image, **options)
         return None, self.segmenter.segment(job.image, **options)

@@ -80,6 +80,9 @@ _PRIVATE: Mapping[str, str] = {
 }
 #: A code value is at most so long.
 _CODE_LENGTH = 16
+#: End of the columns that tell an error, and how it was found.
+_ERROR = "_sd"
+_REPEATED = Code("repeated", SCHEME, "Over repeated segmentation, calibrated")
 #: Columns that are relative to what the row names.
 _RELATIVE = ("signal", "nucleus_signal", "annulus_signal")
 _UNITS: Mapping[str, Code] = {
@@ -203,6 +206,9 @@ def _site(row: SrRow) -> Code:
 
 
 def _measurement(column: str, value: float, row: SrRow) -> Measurement:
+    if column.endswith(_ERROR):
+        of = column.removesuffix(_ERROR)
+        return Measurement(concept_of(of), value, unit_of(of), derivation=codes.SCT.StandardDeviation, method=_REPEATED)
     method = Code(row.method, SCHEME, f"Relative to {row.method}") if row.method and column in _RELATIVE else None
     return Measurement(name=concept_of(column), value=value, unit=unit_of(column), method=method)
 

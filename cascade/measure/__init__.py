@@ -3,6 +3,21 @@
 from cascade.measure.gaps import unmeasured
 from cascade.measure.marks import Mark, find_marks
 from cascade.measure.spine import measure
-from cascade.measure.table import COLUMNS, Measurement, combine_tables, numbers, save_table, table
+from cascade.measure.spread import with_spread
+from cascade.measure.table import COLUMNS, SD, Measurement, as_dict, combine_tables, numbers, save_table, table
 
-__all__ = ["COLUMNS", "Mark", "Measurement", "combine_tables", "find_marks", "measure", "numbers", "save_table", "table", "unmeasured"]
+__all__ = [
+    "COLUMNS",
+    "SD",
+    "Mark",
+    "Measurement",
+    "as_dict",
+    "combine_tables",
+    "find_marks",
+    "measure",
+    "numbers",
+    "save_table",
+    "table",
+    "unmeasured",
+    "with_spread",
+]

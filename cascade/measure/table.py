@@ -11,6 +11,7 @@ from typing import Literal
 from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.labels import Kind
+from cascade.measure.calibration import CALIBRATED
 
 #: What a row is about: a structure, or what lies between several.
 RowKind = Kind | Literal["bone", "cobb", "lordosis"]
@@ -58,6 +59,8 @@ class Measurement:
     signal, nucleus_signal, annulus_signal : float or None
         Of the whole disc or body and of the disc's two parts, over that of the reference.
     signal_reference : {"csf", "bodies"} or None
+    sd : mapping of str to float, optional
+        Standard deviation by column, where the scan was seen again; see `cascade.measure.spread`.
     """
 
     structure: str
@@ -92,10 +95,12 @@ class Measurement:
     nucleus_signal: float | None = None
     annulus_signal: float | None = None
     signal_reference: Literal["csf", "bodies"] | None = None
+    sd: Mapping[str, float] | None = None
 
 
-#: The columns of a table, in order.
-COLUMNS = tuple(field.name for field in dataclasses.fields(Measurement))
+#: The columns of a table, in order; a scan that was seen again has one more behind each that is in `CALIBRATION`, with `SD` at its end.
+COLUMNS = tuple(field.name for field in dataclasses.fields(Measurement) if field.name != "sd")
+SD = "_sd"
 _DECIMALS = {"volume_ml": 2, "canal_area_mm2": 0} | dict.fromkeys(
     ("height_index", "csf_signal", "signal", "nucleus_signal", "annulus_signal"), 3
 )
@@ -103,9 +108,25 @@ _DECIMALS = {"volume_ml": 2, "canal_area_mm2": 0} | dict.fromkeys(
 
 def table(rows: Sequence[Measurement]) -> str:
     """Return the rows as tab-separated text with a heading; ``n/a`` where a quantity does not apply."""
-    lines = ["\t".join(COLUMNS)]
-    lines += ["\t".join(_cell(column, getattr(row, column)) for column in COLUMNS) for row in rows]
+    lines = ["\t".join(_columns(rows))]
+    lines += ["\t".join(_cell(column, value) for column, value in _values(row, _columns(rows)).items()) for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def as_dict(row: Measurement) -> dict[str, str | float | None]:
+    """A row as plain types by column."""
+    return _values(row, _columns([row]))
+
+
+def _columns(rows: Sequence[Measurement]) -> list[str]:
+    """The columns that a table of these rows has."""
+    calibrated = CALIBRATED if any(row.sd is not None for row in rows) else frozenset()
+    return [name for column in COLUMNS for name in ((column, column + SD) if column in calibrated else (column,))]
+
+
+def _values(row: Measurement, columns: Sequence[str]) -> dict[str, str | float | None]:
+    sd = {column + SD: value for column, value in (row.sd or {}).items()}
+    return {column: getattr(row, column) if column in COLUMNS else sd.get(column) for column in columns}
 
 
 def save_table(rows: Sequence[Measurement], path: Path) -> None:
@@ -116,8 +137,7 @@ def save_table(rows: Sequence[Measurement], path: Path) -> None:
 
 def numbers(row: Measurement) -> dict[str, float]:
     """The numbers of a row by their column, rounded as in the table."""
-    values = {column: getattr(row, column) for column in COLUMNS}
-    return {column: float(_cell(column, value)) for column, value in values.items() if isinstance(value, int | float)}
+    return {column: float(_cell(column, value)) for column, value in as_dict(row).items() if isinstance(value, int | float)}
 
 
 def combine_tables(tables: Mapping[str, Path], path: Path) -> None:
@@ -143,4 +163,4 @@ def combine_tables(tables: Mapping[str, Path], path: Path) -> None:
 def _cell(column: str, value: str | float | None) -> str:
     if value is None:
         return "n/a"
-    return str(value) if isinstance(value, str | int) else f"{value:.{_DECIMALS.get(column, 1)}f}"
+    return str(value) if isinstance(value, str | int) else f"{value:.{_DECIMALS.get(column.removesuffix(SD), 1)}f}"

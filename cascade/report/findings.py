@@ -24,8 +24,8 @@ def _canal(rows: Sequence[Measurement]) -> str:
         return ""
     narrowest = sorted(levels, key=lambda row: row.canal_ap_mm or 0.0)[:_LEVELS]
     cells = "".join(
-        f'<tr data-s="{row.structure}"><th scope="row">{display_name(row.structure)}</th><td>{_number(row.canal_ap_mm, 1)}</td>'
-        f"<td>{_number(row.canal_area_mm2, 0)}</td><td>{_number(row.csf_signal, 2)}</td></tr>"
+        f'<tr data-s="{row.structure}"><th scope="row">{display_name(row.structure)}</th><td>{_told(row, "canal_ap_mm", 1)}</td>'
+        f"<td>{_told(row, 'canal_area_mm2', 0)}</td><td>{_number(row.csf_signal, 2)}</td></tr>"
         for row in narrowest
     )
     head = (
@@ -47,7 +47,8 @@ def _slips(rows: Sequence[Measurement]) -> list[str]:
     if known and not slipped:
         return ["Slips: none of 3 mm forwards or 5 mm backwards."]
     return [
-        f"{display_name(row.structure)} lies {abs(row.slip_mm or 0):.1f} mm ({abs(row.slip_percent or 0):.0f} % of the end plate below) "
+        f"{display_name(row.structure)} lies {abs(row.slip_mm or 0):.1f}{_error(row, 'slip_mm', 1)} mm "
+        f"({abs(row.slip_percent or 0):.0f} % of the end plate below) "
         f"to the {'front' if (row.slip_mm or 0) > 0 else 'rear'}: Meyerding {row.slip_grade}."
         for row in slipped
     ]
@@ -72,7 +73,7 @@ def _losses_of(row: Measurement) -> str:
 
 
 def _angles(rows: Sequence[Measurement]) -> list[str]:
-    found = [f"Lordosis {display_name(row.structure)}: {_number(row.segment_deg, 0)}°, lying." for row in rows if row.kind == "lordosis"]
+    found = [f"Lordosis {display_name(row.structure)}: {_told(row, 'segment_deg', 0)}°, lying." for row in rows if row.kind == "lordosis"]
     found += [
         f"Sacral slope: {_number(row.slope_deg, 0)}°, lying." for row in rows if row.structure == SACRUM and row.slope_deg is not None
     ]
@@ -88,6 +89,16 @@ def _gaps(rows: Sequence[Measurement]) -> str:
     gaps = unmeasured(rows)
     items = "".join(f"<li>{html.escape(gap)}</li>" for gap in gaps)
     return f'<div class="notes" id="unmeasured"><h3>Not measured</h3><ul>{items}</ul></div>' if gaps else ""
+
+
+def _told(row: Measurement, column: str, decimals: int) -> str:
+    """A number, with its error where the scan was seen again."""
+    return _number(getattr(row, column), decimals) + _error(row, column, decimals)
+
+
+def _error(row: Measurement, column: str, decimals: int) -> str:
+    sd = (row.sd or {}).get(column)
+    return "" if sd is None else f" \N{PLUS-MINUS SIGN} {sd:.{decimals}f}"
 
 
 def _number(value: float | None, decimals: int) -> str:

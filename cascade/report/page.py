@@ -299,8 +299,7 @@ def _table(result: Result, kind: str) -> str:
 
 
 def _table_row(row: Measurement, kind: str, confidence: float | None) -> str:
-    values = dataclasses.asdict(row)
-    cells = "".join(_cell(values[name], decimals, row if name == "signal" else None) for name, _, _, decimals, _ in _COLUMNS[kind])
+    cells = "".join(_cell(row, name, decimals) for name, _, _, decimals, _ in _COLUMNS[kind])
     note, why = _CUT.get(row.cut, ("", ""))
     cut = f' <small class="cut" title="{why}">{note}</small>' if note else ""
     swatch = f'<i style="--c:{_colour(row.structure)}"></i>'
@@ -308,12 +307,14 @@ def _table_row(row: Measurement, kind: str, confidence: float | None) -> str:
     return f'<tr data-s="{row.structure}"><th scope="row">{button}{cut}</th>{cells}{_bar(confidence)}</tr>'
 
 
-def _cell(value: float | None, decimals: int, signal_of: Measurement | None) -> str:
+def _cell(row: Measurement, name: str, decimals: int) -> str:
+    value, sd = getattr(row, name), (row.sd or {}).get(name)
     if value is None:
         return '<td class="na">n/a</td>'
-    reference = f" <small>{signal_of.signal_reference}</small>" if signal_of else ""
+    note = f" <small>{row.signal_reference}</small>" if name == "signal" else ""
+    error = "" if sd is None else f' <small class="sd">\N{PLUS-MINUS SIGN} {sd:.{decimals}f}</small>'
     number = f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-    return f"<td>{number}{reference}</td>"
+    return f"<td>{number}{error}{note}</td>"
 
 
 def _percent(share: float, decimals: int = 0) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cascade.io.nifti import nifti_bytes
 from cascade.labels import BODIES, CANAL, CASCADE_EXTENDED, SACRUM, is_disc
+from cascade.measure import as_dict
 from cascade.notices import CODES, Notice
 from cascade.report.picture import display_name, window
 from cascade.review.desk import Desk
@@ -142,7 +143,7 @@ def _end(code: str, result: Segmentation) -> tuple[float, float, float] | None:
 
 def measurements(result: Segmentation) -> list[dict[str, Any]]:
     """The table of measurements."""
-    rows: list[dict[str, Any]] = without_nan([asdict(row) for row in result.measurements])
+    rows: list[dict[str, Any]] = without_nan([as_dict(row) for row in result.measurements])
     return [row | {"text": display_name(row["structure"])} for row in rows]
 
 

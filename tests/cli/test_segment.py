@@ -253,6 +253,7 @@ class TestUsage:
             ["scan.nii.gz", "-o", "out.nii.gz", "--threads", "-2"],
             ["scan.nii.gz", "-o", "out.nii.gz", "--json"],
             ["scan.nii.gz", "-o", "out.nii.gz", "--quiet", "-v"],
+            ["scan.nii.gz", "-o", "out.nii.gz", "--repeat", "1"],
             ["scan.nii.gz", "-o", "out.stl"],
             ["scan.nii.gz", "-o", "levels.mhd"],
             ["scan.nii.gz", "-o", "levels.nrrd.gz"],

@@ -166,6 +166,7 @@ class TestTask:
         by_the_command = Task(self.Fake(), Keep("binary"), "cascade", Numbering(), threads=1)
         assert by_a_program.made_with() == by_the_command.made_with()
         assert Task(self.Fake(), Keep(), "verse").made_with() != by_a_program.made_with()
+        assert Task(self.Fake(), Keep(), repeat=5).made_with() != by_a_program.made_with()
 
     def test_outputs_are_named_after_the_scans_below_their_root(self, tmp_path: Path) -> None:
         scans = [tmp_path / "a" / "t2.nii.gz", tmp_path / "b" / "t2.mha"]

@@ -21,7 +21,7 @@ from cascade.io.dicom_sr import SrRow, write_dicom_sr
 from cascade.io.formats import read_scan_file, write_labels_file
 from cascade.io.itk import read_labels
 from cascade.io.nifti import read_image, write_volume
-from cascade.measure import measure, numbers
+from cascade.measure import measure, numbers, with_spread
 from cascade.phantom import PhantomSpec, render
 from cascade.terminology import colour_of
 from cascade.volume import Grid, LabelMap, Volume
@@ -101,9 +101,9 @@ def report(case: tuple[Path, Volume, DicomSource, LabelMap], tmp_path: Path) -> 
     """A DICOM SR of the measurements, and what it tells."""
     _, scan, source, labels = case
     write_dicom_seg(labels, tmp_path / "levels.dcm", source)
-    rows = [
-        SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in measure(labels.reoriented(scan.grid.axcodes), scan)
-    ]
+    measured = measure(labels.reoriented(scan.grid.axcodes), scan)
+    unsure = with_spread(measured, [measured] * 3)
+    rows = [SrRow(row.structure, row.kind, numbers(row), row.signal_reference) for row in unsure]
     write_dicom_sr(rows, tmp_path / "sr.dcm", tmp_path / "levels.dcm", source)
     return tmp_path / "sr.dcm", rows
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from cascade.cohorts.keep import Keep
 from cascade.errors import OutputError
 from cascade.io.dicom import DicomSource, read_dicom
 from cascade.io.dicom_seg import write_dicom_seg
-from cascade.io.dicom_sr import SrRow, write_dicom_sr
-from cascade.measure import COLUMNS, Measurement, measure, numbers, table
+from cascade.io.dicom_sr import SrRow, concept_of, write_dicom_sr
+from cascade.measure import COLUMNS, SD, Measurement, measure, numbers, table, with_spread
 from cascade.phantom import PhantomSpec, render
 from tests.dicom_files import slices, write_series
 from tests.phantom_result import phantom_result
@@ -51,24 +50,62 @@ def child(item: Dataset, code: str) -> Dataset:
     return next(part for part in item.ContentSequence if part.ConceptNameCodeSequence[0].CodeValue == code)
 
 
-def test_every_number_of_the_table_is_there_once(made: tuple[tuple[Measurement, ...], DicomSource, Path]) -> None:
-    rows, _, folder = made
-    heading, *lines = [line.split("\t") for line in table(rows).splitlines()]
-    expected = Counter(
-        float(cell) for line in lines for name, cell in zip(heading, line, strict=True) if name in COLUMNS[3:] and _is_number(cell)
-    )
-    found = Counter(
-        float(item.MeasuredValueSequence[0].NumericValue)
-        for group in groups(dcmread(folder / "sr.dcm"))
-        for item in group.ContentSequence
-        if item.ValueType == "NUM"
-    )
-    assert len(expected) > 100
-    assert found == expected
+def cells(text: str) -> dict[tuple[str, str], float]:
+    """Every number of a table by the name that its row has in a report, and by column."""
+    heading, *lines = [line.split("\t") for line in text.splitlines()]
+    found = {}
+    for line in lines:
+        row = dict(zip(heading, line, strict=True))
+        about = SrRow(row["structure"], row["kind"], {}).tracking_id
+        found |= {(about, column): float(cell) for column, cell in row.items() if _is_number(cell)}
+    return found
+
+
+def read_back(path: Path) -> list[tuple[tuple[str, str], float]]:
+    """Every number of a report by the name of its group, and by the column of the table that has its concept."""
+    columns = {concept_of(column).value: column for column in COLUMNS if _is_quantity(column)}
+    found = []
+    for group in groups(dcmread(path)):
+        for item in (part for part in group.ContentSequence if part.ValueType == "NUM"):
+            error = any(part.ConceptNameCodeSequence[0].CodeValue == "121401" for part in item.get("ContentSequence", ()))
+            column = columns[item.ConceptNameCodeSequence[0].CodeValue] + (SD if error else "")
+            found.append(((str(child(group, "112039").TextValue), column), float(item.MeasuredValueSequence[0].NumericValue)))
+    return found
+
+
+def _is_quantity(column: str) -> bool:
+    return column not in ("structure", "kind", "cut", "canal_at", "signal_reference")
 
 
 def _is_number(cell: str) -> bool:
     return cell.lstrip("-").replace(".", "", 1).isdigit()
+
+
+def test_read_back_it_equals_every_cell_of_the_table(made: tuple[tuple[Measurement, ...], DicomSource, Path]) -> None:
+    rows, _, folder = made
+    found = read_back(folder / "sr.dcm")
+    assert len(found) > 200
+    assert len(dict(found)) == len(found)
+    assert dict(found) == cells(table(rows))
+
+
+def test_errors_are_told_as_standard_deviations_of_the_same_concepts(
+    made: tuple[tuple[Measurement, ...], DicomSource, Path], tmp_path: Path
+) -> None:
+    rows, source, folder = made
+    unsure = with_spread(rows, [measure_moved(rows, share) for share in (0.98, 1.01, 1.03)])
+    write_dicom_sr(plain(unsure), tmp_path / "sr.dcm", folder / "seg.dcm", source)
+    found = dict(read_back(tmp_path / "sr.dcm"))
+    assert found == cells(table(unsure))
+    assert len([column for _, column in found if column.endswith(SD)]) > 50
+
+
+def measure_moved(rows: tuple[Measurement, ...], share: float) -> tuple[Measurement, ...]:
+    """The same rows with every length multiplied."""
+    lengths = ("anterior_mm", "middle_mm", "posterior_mm", "depth_mm", "slip_mm", "canal_ap_mm")
+    return tuple(
+        dataclasses.replace(row, **{name: getattr(row, name) * share for name in lengths if getattr(row, name) is not None}) for row in rows
+    )
 
 
 def test_a_structure_refers_to_its_segment_and_names_itself(made: tuple[tuple[Measurement, ...], DicomSource, Path]) -> None:
