@@ -13,7 +13,7 @@ from scipy import ndimage
 from cascade.centreline import SpineLine
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
-from cascade.notices import Notice, rounded_down
+from cascade.notices import Notice, Rank, rounded_down
 from cascade.postproc.chain import Chain, build_chain
 from cascade.postproc.costs import lumbar_count
 from cascade.postproc.instances import Edits, Instance, InstanceMap, find_instances
@@ -326,7 +326,8 @@ def numbering_notices(naming: Naming, structures: Collection[str], room_below_mm
     if naming.possible:
         count = {4: "four", 6: "six"}.get(lumbar_count(naming.possible), "five")
         text = f"a transitional vertebra is possible; with {count} lumbar vertebrae the names from the top down would be: "
-        yield Notice("possible-lstv", None, text + _row(naming.possible_names))
+        rank: Rank = "warning" if naming.possible_margin < costs.alike else "note"
+        yield Notice("possible-lstv", None, text + _row(naming.possible_names), rank)
     elif naming.variant.endswith("-thoracic") or SACRUM in naming.names:
         yield Notice("possible-lstv", None, f"a transitional vertebra is possible; {_next_best(naming)}")
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.errors import NumberingError
-from cascade.labels import BODIES, rank
+from cascade.labels import BODIES, SACRUM, rank
 from cascade.postproc.chain import Chain, Link, build_chain
 from cascade.postproc.costs import end_cost, sacral_cost
-from cascade.postproc.identify import identify
+from cascade.postproc.identify import identify, numbering_notices
 from cascade.postproc.instances import Instance
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import CostParameters, NamingParameters
@@ -361,6 +361,11 @@ class TestAnotherLumbarCount:
 
     def test_weak_evidence_is_not_worth_a_word(self) -> None:
         assert self.named_with_evidence(for_six=1.0).possible == ""
+
+    @pytest.mark.parametrize(("for_six", "expected"), [(3.5, "note"), (4.5, "warning"), (8.0, "warning")])
+    def test_another_count_is_a_warning_if_it_fits_as_well_and_a_note_if_nearly(self, for_six: float, expected: str) -> None:
+        notices = numbering_notices(self.named_with_evidence(for_six), {SACRUM}, ROOM, CostParameters())
+        assert {notice.code: notice.rank for notice in notices}["possible-lstv"] == expected
 
     def test_overwhelming_evidence_is_believed(self) -> None:
         naming = self.named_with_evidence(for_six=20.0)
