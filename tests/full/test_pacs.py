@@ -25,6 +25,8 @@ from cascade.measure import measure, numbers
 from cascade.phantom import PhantomSpec, render
 from tests import blocks
 from tests.dicom_files import slices, write_series
+from tests.full.test_validators import program, run
+from tests.study import made
 
 pytestmark = [pytest.mark.full, pytest.mark.outside]
 
@@ -155,3 +157,32 @@ def _pynetdicom(*words: str) -> None:
 def modalities_of_the_only_study(pacs: Pacs) -> list[str]:
     (study,) = pacs.ask("studies")
     return sorted(pacs.ask(f"series/{each}")["MainDicomTags"]["Modality"] for each in pacs.ask(f"studies/{study}")["Series"])
+
+
+def test_a_study_comes_back_with_a_valid_seg_for_each_series_and_each_stack(pacs: Pacs, tmp_path: Path) -> None:
+    """Sagittal T2 and T1 and multi-angle axial blocks: stored, fetched as one archive, segmented, stored back."""
+    t2, t1 = PhantomSpec(), PhantomSpec(contrast="T1", seed=1)
+    views = {2: [made.sagittal(t2)], 3: [made.sagittal(t1, turned_deg=4.0)], 4: list(made.axial_blocks(t2))}
+    for number, each in views.items():
+        write_series(made.dicom(each, number, echo_ms=12.0 if number == 3 else 100.0), tmp_path / "sent")
+    pacs.store(sorted((tmp_path / "sent").iterdir()))
+    (study,) = pacs.ask("studies")
+    fetched = tmp_path / "fetched.zip"
+    fetched.write_bytes(pacs.get(f"studies/{study}/archive"))
+
+    out = tmp_path / "out"
+    assert segment.main([str(fetched), "--study", "-o", str(out), "--format", "dcm", "--scheme", "verse"]) == 0
+    written = sorted(out.glob("*/*.dcm"))
+    assert [path.relative_to(out).as_posix() for path in written] == [
+        *("series-2/levels.dcm", "series-3/levels.dcm"),
+        *(f"series-4/stack-{number}.dcm" for number in range(1, 7)),
+    ]
+    pacs.store(written)
+    assert modalities_of_the_only_study(pacs) == ["MR"] * 3 + ["SEG"] * 8
+    for path in written:
+        said = run(program("dciodvfy", "Debian: dicom3tools"), path)
+        assert said.startswith("Segmentation")
+        assert "Error" not in said, said
+        reading = ("--inputDICOM", path, "--outputDirectory", tmp_path, "--mergeSegments", "-t", "nrrd", "-p", path.stem)
+        run(program("segimage2itkimage", "PyPI: dcmqi"), *reading)
+        assert list(tmp_path.glob(f"{path.stem}-*.nrrd"))
