@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,17 +94,21 @@ def _clicks(clicks: Clicks) -> tuple[Click, ...]:
 def _segmented(files: StudyFiles, reads: Sequence[_Read], segmenter: Segmenter, scheme: LabelScheme, numbering: Numbering) -> Study:
     sagittal = [read for read in reads if read.witness is not None]
     _check_anchors(files, sagittal, numbering)
-    agreements = [_agreed(group, _with_clicks(numbering, group)) for group in _by_frame(sagittal)]
-    for agreed, group in agreements:
+    groups = _by_frame(sagittal)
+    agreements = [agree([read.witness for read in group if read.witness], _with_clicks(numbering, group)) for group in groups]
+    for read in (read for group in groups[1:] for read in group):
+        text = f"{read.part.name} is named by itself: it has other coordinates (frame of reference) than the other series"
+        read.notices.append(Notice("series-not-matched", None, text))
+    for agreed, group in zip(agreements, groups, strict=True):
         for read in group:
             _name(read, agreed, segmenter, scheme)
-    for read in reads:
-        _tell_slices(read, [other for other in sagittal if other.part.frame == read.part.frame], segmenter, scheme)
+    for frame, axial in itertools.groupby(sorted(reads, key=lambda read: read.part.frame), key=lambda read: read.part.frame):
+        _tell_all_slices(list(axial), [read for read in sagittal if read.part.frame == frame], segmenter, scheme)
     if not any(read.result or read.axial for read in reads):
         raise InputError(
             f"{files.origin}: expected a series that shows a spine; found none: {'; '.join(n.text for r in reads for n in r.notices)}"
         )
-    return _study(files, reads, agreements)
+    return _study(files, reads, agreements[0] if agreements else None)
 
 
 def _perceived(part: Part, segmenter: Segmenter, clicks: tuple[Click, ...]) -> _Read:
@@ -155,11 +160,6 @@ def _by_frame(reads: Iterable[_Read]) -> list[list[_Read]]:
     return sorted(groups.values(), key=lambda group: (-len(group), group[0].part.name))
 
 
-def _agreed(reads: Sequence[_Read], numbering: Numbering) -> tuple[Agreement, list[_Read]]:
-    witnesses = [read.witness for read in reads if read.witness]
-    return agree(witnesses, numbering), list(reads)
-
-
 def _name(read: _Read, agreed: Agreement, segmenter: Segmenter, scheme: LabelScheme) -> None:
     """Name one series by what all agreed upon; alone, where it has no part in it."""
     if read.seen is None or read.witness is None:
@@ -204,9 +204,16 @@ def _notices(name: str, agreed: Agreement) -> Iterator[Notice]:
 # ---------------------------------------------------------------------------------------------- axial slices
 
 
-def _tell_slices(read: _Read, sagittal: Sequence[_Read], segmenter: Segmenter, scheme: LabelScheme) -> None:
+def _tell_all_slices(reads: Iterable[_Read], sagittal: Sequence[_Read], segmenter: Segmenter, scheme: LabelScheme) -> None:
+    """Tell what the axial slices of all series show by the sagittal ones that have the same coordinates."""
+    axial = [read for read in reads if any(stack.plane == "axial" for stack in read.stacks)]
+    guides = [guide for read in _best_first(sagittal) if (guide := _guide(read))] if axial else []
+    for read in axial:
+        _tell_slices(read, guides, segmenter, scheme)
+
+
+def _tell_slices(read: _Read, guides: Sequence[Guide], segmenter: Segmenter, scheme: LabelScheme) -> None:
     """Tell what the axial slices of a series show, by the sagittal result that reaches most of each stack."""
-    guides = [guide for other in _best_first(sagittal) if (guide := _guide(other))]
     beyond = 0
     for number, stack in enumerate((stack for stack in read.stacks if stack.plane == "axial"), start=1):
         told = _told(stack, guides or _own_guide(read, stack, segmenter))
@@ -269,13 +276,8 @@ def _guide(read: _Read) -> Guide | None:
     return Guide(read.part.name, found, evidence) if len(found.structures) > 1 else None
 
 
-def _study(files: StudyFiles, reads: Sequence[_Read], agreements: Sequence[tuple[Agreement, Sequence[_Read]]]) -> Study:
+def _study(files: StudyFiles, reads: Sequence[_Read], agreed: Agreement | None) -> Study:
     problems = [Notice("series-not-segmented", None, str(problem)) for problem in files.problems]
-    main = agreements[0][0] if agreements else None
-    others = [read for _, group in agreements[1:] for read in group]
-    for read in others:
-        text = f"{read.part.name} is named by itself: it has other coordinates (frame of reference) than the other series"
-        read.notices.append(Notice("series-not-matched", None, text))
-    numbering = NumberingResult(main.confidence, main.naming.second_best, main.naming.margin) if main else None
+    numbering = NumberingResult(agreed.confidence, agreed.naming.second_best, agreed.naming.margin) if agreed else None
     series = tuple(StudySeries(read.part.name, read.part.title, read.result, tuple(read.axial), tuple(read.notices)) for read in reads)
-    return Study(series, numbering, (*(main.notices if main else ()), *problems))
+    return Study(series, numbering, (*(agreed.notices if agreed else ()), *problems))

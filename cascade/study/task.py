@@ -11,7 +11,7 @@ from typing import Any
 
 from cascade.cohorts.job import Job
 from cascade.cohorts.manifest import Outcome, State, digest_of
-from cascade.errors import CascadeError, InputError, NumberingError
+from cascade.errors import CascadeError, InputError, NumberingError, OutputError
 from cascade.io.files import together
 from cascade.io.formats import SegType
 from cascade.labels import get_scheme
@@ -39,6 +39,8 @@ def find_study_jobs(inputs: tuple[Path, ...], output: Path) -> tuple[list[Job], 
     problems: list[CascadeError] = []
     for given in dict.fromkeys(inputs):
         try:
+            if output.resolve() == given.resolve():
+                raise OutputError(f"{output}: expected an output folder other than that of the study; give -o a folder in it or elsewhere")
             found, said = find_studies(given, output)
         except CascadeError as problem:
             problems.append(problem)

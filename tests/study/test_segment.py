@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from cascade.errors import InputError, NumberingError
+from cascade.io.cases import read_cases
 from cascade.io.nifti import write_volume
 from cascade.labels import BODIES, is_disc
 from cascade.phantom import solids
@@ -18,7 +19,7 @@ from cascade.postproc.naming import Numbering
 from cascade.segmentation import Segmentation
 from cascade.study.result import Study, StudySeries
 from cascade.study.segment import segment_study
-from cascade.volume import LabelMap
+from cascade.volume import LabelMap, box_between
 from tests.dicom_files import uid, write_series
 from tests.study import made
 from tests.study.conftest import T2
@@ -189,3 +190,18 @@ def test_axial_slices_alone_are_tried_and_flagged(segmenter: Remembering, tmp_pa
     result = segment_study(tmp_path, scheme="verse", segmenter=segmenter)
     assert "axial-alone" in {notice.code for notice in result.warnings}
     assert {"L3-L4", "L4-L5"} <= {row.structure for row in result.slices}
+
+
+@pytest.mark.data
+def test_a_real_series_that_ends_above_l5_is_named_by_one_that_does_not(data_folder: Path, segmenter: Remembering, tmp_path: Path) -> None:
+    case = next(case for case in read_cases(data_folder, "val") if "L5" in case.load_labels().structures)
+    scan, labels = (each.reoriented("RAS") for each in case.load())
+    first = int(np.argwhere(labels["L5"])[:, 2].max()) - 3
+    write_volume(scan, tmp_path / "whole.nii.gz")
+    write_volume(scan.cropped(box_between((0, 0, first), scan.grid.shape)), tmp_path / "cut.nii.gz")
+    cut = segment_study(tmp_path, scheme="verse", segmenter=segmenter)["cut"].result
+    assert cut is not None
+    found = names_in(cut.labels, labels.cropped(box_between((0, 0, first), scan.grid.shape)))
+    assert {name: true for name, true in found.items() if name != true and true != "nothing" and name in BODIES} == {}
+    assert "L4" in found
+    assert "L5" not in found or found["L5"] == "L5"

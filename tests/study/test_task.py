@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from cascade.cli.segment import main
@@ -13,6 +14,7 @@ from cascade.io.formats import read_labels_file
 from cascade.io.nifti import write_volume
 from cascade.study.task import find_study_jobs
 from tests.conftest import AnswerWith
+from tests.dicom_files import uid
 from tests.study.made import Remembering, View
 
 
@@ -63,6 +65,23 @@ def test_a_single_study_goes_to_the_folder_itself_and_several_to_folders_of_thei
     jobs, problems = find_study_jobs((study_folder,), tmp_path)
     assert [job.output for job in jobs] == [tmp_path / "study.json"]
     assert problems == []
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in study_folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.PatientID, dataset.StudyInstanceUID = "another", uid("another study")
+        dataset.SeriesInstanceUID = uid("another", dataset.SeriesNumber)
+        dataset.save_as(other / file.name)
+    jobs, problems = find_study_jobs((study_folder, other), tmp_path / "out")
+    assert len({job.output for job in jobs}) == 2
+    assert {job.output.parent.parent for job in jobs} == {tmp_path / "out"}
+    assert problems == []
+
+
+def test_results_do_not_go_between_the_scans(study_folder: Path) -> None:
+    jobs, problems = find_study_jobs((study_folder,), study_folder)
+    assert jobs == []
+    assert "expected an output folder other than that of the study" in str(problems[0])
 
 
 @pytest.mark.parametrize(
