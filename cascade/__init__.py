@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cascade._version import __version__
 
 if TYPE_CHECKING:
+    from cascade.bundle.transform import CascadeSegmentd
     from cascade.cohorts.manifest import Outcome
     from cascade.errors import (
         CascadeError,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from cascade.volume import Grid, LabelMap, Volume
 
 _HOMES = {
+    "cascade.bundle.transform": "CascadeSegmentd",
     "cascade.postproc.clicks.click": "Click",
     "cascade.errors": (
         "CascadeError CheckpointError InputError MissingExtraError NoSpineError NumberingError OutputError SchemeError WorkersError"
@@ -68,6 +70,7 @@ __all__ = [
     "TOTALSPINESEG",
     "VERSE",
     "CascadeError",
+    "CascadeSegmentd",
     "CheckpointError",
     "Click",
     "Grid",

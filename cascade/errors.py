@@ -8,7 +8,17 @@ from __future__ import annotations
 
 
 class CascadeError(Exception):
-    """Base of every error that `cascade` raises on purpose."""
+    """Base of every error that `cascade` raises on purpose.
+
+    Examples
+    --------
+    >>> from cascade import segment
+    >>> try:
+    ...     segment("none.nii.gz", device="cpu")
+    ... except CascadeError as error:
+    ...     print(error)
+    none.nii.gz: expected a file or folder; there is no such file
+    """
 
 
 class InputError(CascadeError):

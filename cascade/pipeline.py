@@ -64,6 +64,12 @@ class Segmenter:
     stage1, stage2 : Network
         Both of one backend.
     device : str
+
+    Examples
+    --------
+    >>> segmenter = Segmenter.from_pretrained("cpu")
+    >>> sorted(segmenter.checkpoint_sha256)
+    ['stage1_spine', 'stage2_levels']
     """
 
     stage1: Network
@@ -305,6 +311,13 @@ def segment(
     """Segment one scan with the packaged weights, which stay loaded for the next call.
 
     See `Segmenter.segment` for the parameters and errors, `Segmenter.from_pretrained` for `device`.
+
+    Examples
+    --------
+    >>> from cascade.phantom import render
+    >>> scan, _ = render()
+    >>> print(*(level.name for level in segment(scan, device="cpu").levels))
+    L1 L1-L2 L2 L2-L3 L3 L3-L4 L4 L4-L5 L5
     """
     return _segmenter(device).segment(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks, repeat=repeat)
 

@@ -52,6 +52,12 @@ class Level:
         Cut by the upper or lower end of the field of view.
     confidence : float
         Mean probability of its class inside it, times the confidence of the numbering; rounded down to four decimals.
+
+    Examples
+    --------
+    >>> level = Level("L5", (1.0, -20.0, -85.0), 31.4, touches_border=False, confidence=0.958)
+    >>> f"{level.name}: {level.volume_ml} ml"
+    'L5: 31.4 ml'
     """
 
     name: str
@@ -155,6 +161,14 @@ class Segmentation:
         Structures that were found and that the labels' scheme has no number for.
     again : tuple of tuple of Measurement, optional
         What was measured on each view of the scan (`cascade.networks.views`), if it was seen again.
+
+    Examples
+    --------
+    >>> from cascade import segment
+    >>> from cascade.phantom import render
+    >>> result = segment(render()[0], device="cpu")
+    >>> result.labels["L4"].shape == result.scan.data.shape, result.levels[0].name
+    (True, 'L1')
     """
 
     labels: LabelMap

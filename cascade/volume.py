@@ -41,6 +41,12 @@ class Grid:
         Voxels along each axis.
     vox2world : (4, 4) array
         Affine from voxel indices to RAS+ mm. Must be finite and invertible.
+
+    Examples
+    --------
+    >>> grid = Grid((16, 400, 400), np.diag([4.4, 0.78, 0.78, 1.0]))
+    >>> grid.axcodes, grid.spacing_mm
+    ('RAS', (4.4, 0.78, 0.78))
     """
 
     shape: Shape
@@ -145,6 +151,12 @@ class Volume:
     ----------
     data : array of float32, shape = grid.shape
     grid : Grid
+
+    Examples
+    --------
+    >>> volume = Volume(np.zeros((5, 6, 7), np.float32), Grid((5, 6, 7), np.eye(4)))
+    >>> volume.reoriented("PIR").data.shape
+    (6, 7, 5)
     """
 
     data: NDArray[np.float32]
@@ -188,6 +200,13 @@ class LabelMap:
     ------
     SchemeError
         A value is not in the scheme.
+
+    Examples
+    --------
+    >>> from cascade import CASCADE, VERSE
+    >>> labels = LabelMap(np.full((2, 2, 2), 4, np.uint8), Grid((2, 2, 2), np.eye(4)), CASCADE)
+    >>> labels.structures, int(labels["L4"].sum()), int(labels[4].sum()), labels.to_scheme(VERSE).values
+    (('L4',), 8, 8, (23,))
     """
 
     data: NDArray[np.unsignedinteger[Any]]

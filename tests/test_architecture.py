@@ -40,7 +40,7 @@ FLOORS = (
     {"evaluation", "review"},
     {"demo", "bundle"},
     {"export"},
-    {"cli"},
+    {"cli", "__main__"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: What a room never imports, directly.
@@ -270,6 +270,25 @@ def test_doctests_are_run_and_there_are_some_where_a_line_says_most() -> None:
     for name in ("labels", "evaluation.metrics", "networks.patches"):
         module = importlib.import_module(f"cascade.{name}")
         assert any(test.examples for test in finder.find(module)), name
+
+
+def test_every_public_name_has_an_example_but_errors_which_share_one() -> None:
+    public = {name: getattr(cascade, name) for name in dir(cascade) if not name.startswith("_")}
+    errors = {name for name, value in public.items() if isinstance(value, type) and issubclass(value, cascade.CascadeError)}
+    shown = {name for name, value in public.items() if ">>>" in (value.__doc__ or "")}
+    assert set(public) - errors - shown == {"Study", "segment_study"}  # a study on a disk, as docs/study.md shows
+    assert "CascadeError" in shown
+
+
+def test_only_public_names_are_listed() -> None:
+    assert dir(cascade) == sorted(cascade.__all__)
+
+
+def test_the_commands_run_without_their_scripts() -> None:
+    words = [sys.executable, "-m", "cascade"]
+    process = subprocess.run([*words, "segment", "--version"], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert process.stdout == f"cascade {cascade.__version__}\n"
+    assert subprocess.run([*words, "segmnt"], capture_output=True, check=False, cwd=ROOT.parent).returncode == 2
 
 
 def test_every_module_says_what_it_is_for() -> None:

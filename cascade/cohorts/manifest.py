@@ -53,6 +53,11 @@ class Outcome:
         Where it is not written to a file.
     earlier : bool
         Known from an earlier run.
+
+    Examples
+    --------
+    >>> Outcome("refused", error="t2.nii.gz: no spine found").columns()["state"]
+    'refused'
     """
 
     state: State

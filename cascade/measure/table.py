@@ -61,6 +61,14 @@ class Measurement:
     signal_reference : {"csf", "bodies"} or None
     sd : mapping of str to float, optional
         Standard deviation by column, where the scan was seen again; see `cascade.measure.spread`.
+
+    Examples
+    --------
+    >>> from cascade.measure import measure
+    >>> from cascade.phantom import render
+    >>> row = next(row for row in measure(render()[1]) if row.structure == "L4")
+    >>> row.kind, round(row.volume_ml or 0)
+    ('body', 34)
     """
 
     structure: str

@@ -38,6 +38,11 @@ class Numbering:
         The lowest and highest vertebra in the scan.
     count : int, optional
         Lumbar vertebrae, 4 to 6.
+
+    Examples
+    --------
+    >>> Numbering(lowest="L3").lowest, Numbering({"L5": (3, -20, -85)}, count=6).count
+    ('L3', 6)
     """
 
     anchors: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)

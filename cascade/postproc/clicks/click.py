@@ -40,6 +40,11 @@ class Click:
     ------
     InputError
         The position is no point, or the structure is none of these.
+
+    Examples
+    --------
+    >>> Click((3, -20, -85), "L5")
+    Click(position_mm=(3.0, -20.0, -85.0), structure='L5')
     """
 
     position_mm: tuple[float, float, float]
