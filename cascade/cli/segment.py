@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(options: SegmentOptions) -> int:
+    if options.loudness < 0:
+        logging.getLogger("cascade").setLevel(logging.ERROR)
     if options.info:
         return _info(options)
     if options.demo:

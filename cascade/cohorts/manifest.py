@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -111,6 +112,11 @@ class Manifest:
         What decides the result beside the scan: version, sha256 of the checkpoints, options. Recorded in every line; a scan whose line
         says otherwise is done again.
 
+    Attributes
+    ----------
+    again : Counter of str
+        Why scans that are in the manifest are done again, as far as `known` was asked about them.
+
     Raises
     ------
     OutputError
@@ -119,6 +125,7 @@ class Manifest:
 
     def __init__(self, path: Path, made_with: Mapping[str, Any]) -> None:
         self.path, self.made_with = path, json.loads(json.dumps(made_with))
+        self.again: Counter[str] = Counter()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
@@ -139,13 +146,32 @@ class Manifest:
     def known(self, job: Job) -> Outcome | None:
         """What became of a job in an earlier run, if that still holds: same scan, checkpoints and options, all files there."""
         line = self._known.get(self._name(job.output))
-        if line is None or any(line.get(name) != value for name, value in self.made_with.items()):
+        if line is None:
             return None
+        why = self._why_again(line, job)
+        self.again.update([why] if why else ())
+        return None if why else Outcome.from_columns(line)
+
+    def _why_again(self, line: Mapping[str, Any], job: Job) -> str:
+        """Why what a line says holds no longer; empty if it does."""
         outcome = Outcome.from_columns(line)
-        missing = outcome.state == "done" and not all(path.exists() for path in (job.output, *job.beside))
-        if missing or outcome.state == "failed" or outcome.input_sha256 is None:
-            return None
-        return outcome if digest_of(job.image) == outcome.input_sha256 else None
+        changed = [self._changed(name, line.get(name)) for name, value in self.made_with.items() if line.get(name) != value]
+        if changed:
+            return " and ".join(changed)
+        if outcome.state == "failed" or outcome.input_sha256 is None:
+            return "they failed before"
+        if outcome.state == "done" and not all(path.exists() for path in (job.output, *job.beside)):
+            return "a file that is asked for is not there"
+        return "" if digest_of(job.image) == outcome.input_sha256 else "the scan has changed"
+
+    def _changed(self, name: str, before: Any) -> str:
+        now = self.made_with[name]
+        if name == "version":
+            return f"they were done by cascade {before}, and this is {now}"
+        if isinstance(now, dict) and isinstance(before, dict):
+            others = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
+            return f"{name} are others ({', '.join(others)})"
+        return f"{name} is another"
 
     def begin(self, jobs: Iterable[Job]) -> None:
         """Delete what a kill has left of these jobs' files, unless another process is at work in this folder."""

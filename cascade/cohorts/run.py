@@ -191,6 +191,8 @@ def run_cohort(
                 yield job, known
             else:
                 todo.append(job)
+        for why, count in book.again.items():
+            _LOG.warning("cascade: %d of %d scans are done again: %s", count, len(jobs), why)
         for job, outcome in _done(todo, task, workers, stop, ordered=False):
             book.add(job, outcome)
             yield job, outcome

@@ -86,12 +86,16 @@ def test_resume_does_what_is_missing_and_says_again_what_was_refused(
 
 
 @pytest.mark.parametrize("options", [["--extended"], ["--scheme", "verse"], ["--lowest", "L4"]])
-def test_other_options_are_another_result(options: list[str], scans: Path, tmp_path: Path, answer_with: AnswerWith) -> None:
+def test_other_options_are_another_result_and_the_reason_is_told(
+    options: list[str], scans: Path, tmp_path: Path, answer_with: AnswerWith, caplog: pytest.LogCaptureFixture
+) -> None:
     answer(answer_with)
     command.main([str(scans), "-o", str(tmp_path / "out")])
     again = answer(answer_with)
     command.main([str(scans), "-o", str(tmp_path / "out"), "--resume", *options])
     assert len(again.asked) == 6
+    what = "numbering" if "--lowest" in options else "scheme"
+    assert f"cascade: 6 of 6 scans are done again: options are others ({what})" in caplog.text
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -230,3 +230,13 @@ class TestDigest:
 
     def test_what_is_not_there_has_none(self, tmp_path: Path) -> None:
         assert digest_of(tmp_path / "none.nii") is None
+
+
+def test_why_a_scan_is_done_again_is_counted(job: Job) -> None:
+    record(job, done(job))
+    with open_manifest(job, version="9.9.9") as manifest:
+        assert manifest.known(job) is None
+        ((why, count),) = manifest.again.items()
+    assert count == 1
+    assert why.startswith("they were done by cascade ")
+    assert why.endswith(", and this is 9.9.9")
