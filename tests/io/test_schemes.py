@@ -117,6 +117,16 @@ def test_numbers_beside_the_spine_do_not_hide_the_scheme_and_are_told() -> None:
     assert (reading.scheme, reading.unknown) == (VERSE, (300,))
 
 
+def test_of_large_files_a_part_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = look_at(LABELS.data, LABELS.grid)
+    monkeypatch.setattr("cascade.io.schemes.MOST_LOOKED_AT", LABELS.data.size // 2)
+    monkeypatch.setattr("cascade.io.schemes.MOST_MEASURED", 4000)
+    after = look_at(LABELS.data, LABELS.grid)
+    assert after.keys() == before.keys()
+    assert [tagged.volume_ml for tagged in after.values()] == pytest.approx([tagged.volume_ml for tagged in before.values()], rel=0.2)
+    assert schemes_of(LABELS.data) == ["verse"]
+
+
 def test_doubt_is_said_only_where_another_scheme_fits() -> None:
     nine = only(LABELS, CASCADE.ids)
     assert doubt(nine.data, nine.grid, VERSE) == ""
