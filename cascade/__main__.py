@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pkgutil import resolve_name
 
-COMMANDS = ("segment", "review", "measure", "prepare", "train", "evaluate", "export")
+COMMANDS = ("segment", "bids", "review", "measure", "prepare", "train", "evaluate", "export")
 
 
 def main(words: list[str]) -> int:
     """Do a command; returns the exit status.
 
     >>> main(["--help"])
-    usage: python -m cascade segment|review|measure|prepare|train|evaluate|export [words of the command]
+    usage: python -m cascade segment|bids|review|measure|prepare|train|evaluate|export [words of the command]
     0
     """
     if words and words[0] in COMMANDS:

@@ -89,6 +89,7 @@ def _scans(group: argparse._ActionsContainer) -> None:
     group.add_argument("--series", metavar="NUMBER", help="DICOM series number or UID (default: the only series, or the sagittal T2)")
     group.add_argument("--study", action="store_true",
                        help="each INPUT is a study: all series of a patient get one numbering, axial slices their level")  # fmt: skip
+    group.add_argument("--participant", action="append", default=[], metavar="LABEL", help="with --bids: this participant only; repeatable")
     group.add_argument("--bids", action="store_true", help="INPUT is a BIDS data set; results go to its derivatives/cascade, or to OUT")
 
 

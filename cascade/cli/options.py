@@ -110,6 +110,8 @@ def _told_apart(words: Sequence[str]) -> Iterator[str]:
 def _check(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if given.bids and (len(given.inputs) != 1 or given.format):
         parser.error("argument --bids: expected one data set as input, and no --format")
+    if given.participant and not given.bids:
+        parser.error("argument --participant: only with --bids; give files or folders otherwise")
     if given.json == STDOUT and not given.info:
         parser.error("argument --json: expected one argument")
     if given.demo is None and not given.info and (not given.inputs or (given.output is None and not given.bids)):
@@ -155,6 +157,7 @@ def _request(given: argparse.Namespace) -> Request:
         given.series,
         {what: path for what in BESIDE if (path := _place(given, getattr(given, what)))},
         given.bids,
+        tuple(given.participant),
     )
 
 

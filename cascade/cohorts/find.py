@@ -45,6 +45,8 @@ class Request:
         What else is written (a key of `BESIDE`) and where: a file for one scan, a folder for several.
     is_bids : bool
         The output is the folder of the data set's derivatives.
+    participants : tuple of str
+        Labels, with or without ``sub-``; of a BIDS data set these only. By default all.
     """
 
     inputs: tuple[Path, ...]
@@ -53,6 +55,7 @@ class Request:
     series: str | None = None
     beside: Mapping[str, Path] = field(default_factory=dict)
     is_bids: bool = False
+    participants: tuple[str, ...] = ()
 
     @property
     def is_single(self) -> bool:
@@ -166,7 +169,7 @@ def _bids_jobs(request: Request) -> list[Job]:
     from cascade.io.bids import derivative_path, find_bids_scans, write_dataset_description
 
     (root,) = request.inputs
-    scans = [FoundScan(scan, derivative_path(scan, root), ".nii.gz") for scan in find_bids_scans(root)]
+    scans = [FoundScan(scan, derivative_path(scan, root), ".nii.gz") for scan in find_bids_scans(root, request.participants)]
     write_dataset_description(request.output, root)
     return [dataclasses.replace(request.job(scan), dataset=root) for scan in scans]
 

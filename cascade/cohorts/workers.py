@@ -191,7 +191,7 @@ class WorkerProcesses(Executor):
         for pool, process in list(self._pools.items()):
             if not wait:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+                    os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))
             pool.shutdown(wait)
 
     def _do(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -8,7 +8,7 @@ After the Brain Imaging Data Structure 1.10, "Derivatives" and "Imaging derivati
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,14 @@ CONTRASTS = ("T1w", "T2w", "PDw", "T2starw", "FLAIR", "inplaneT1", "inplaneT2", 
 _DESCRIPTION = "dataset_description.json"
 
 
-def find_bids_scans(root: Path) -> list[Path]:
+def find_bids_scans(root: Path, participants: Collection[str] = ()) -> list[Path]:
     """List the anatomical scans of a BIDS data set: ``sub-*/[ses-*/]anat/*_T2w.nii.gz`` and other contrasts.
+
+    Parameters
+    ----------
+    root : Path
+    participants : collection of str
+        Labels, with or without ``sub-``, of those whose scans are listed; all by default.
 
     Raises
     ------
@@ -40,7 +46,11 @@ def find_bids_scans(root: Path) -> list[Path]:
     ]
     if not scans:
         raise InputError(f"{root}: expected scans like sub-01/anat/sub-01_T2w.nii.gz; found none")
-    return sorted(scans)
+    wanted = {f"sub-{label.removeprefix('sub-')}" for label in participants}
+    by_person = {scan.relative_to(root).parts[0] for scan in scans}
+    if missing := sorted(wanted - by_person):
+        raise InputError(f"{root}: expected scans of {', '.join(missing)}; there are {', '.join(sorted(by_person))}; give others")
+    return sorted(scan for scan in scans if not wanted or scan.relative_to(root).parts[0] in wanted)
 
 
 def derivative_path(scan: Path, root: Path) -> Path:

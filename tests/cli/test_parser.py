@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cascade.cli import evaluate, export, measure, prepare, review, segment, train
+from cascade.cli import bids, evaluate, export, measure, prepare, review, segment, train
 from cascade.cli.parser import SHELLS
 
-COMMANDS = (evaluate, export, measure, prepare, review, segment, train)
+COMMANDS = (bids, evaluate, export, measure, prepare, review, segment, train)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
