@@ -73,10 +73,11 @@ _MORE = (
 def write_attributes(folder: Path, rng: Random | None) -> None:
     """A series with one to three attributes that are absent, empty, or not what their type allows, in all files or one."""
     with quiet():
-        datasets = [pydicom.dcmread(io.BytesIO(content)) for content in slices()]
+        datasets, changed = [pydicom.dcmread(io.BytesIO(content)) for content in slices()], []
         for _ in range(rng.choice((1, 1, 2, 3)) if rng else 0):
             assert rng
             tag = rng.choice([*datasets[0].keys(), *map(Tag, _MORE)])
+            changed.append(tag)
             how, value, vr = rng.choice(("absent", "empty", "junk", "junk", "junk")), rng.choice(_JUNK), rng.choice((None, None, *_VRS))
             for dataset in datasets if rng.random() < 0.7 else [rng.choice(datasets)]:
                 _change(dataset, tag, how, value, vr)
@@ -84,13 +85,14 @@ def write_attributes(folder: Path, rng: Random | None) -> None:
         for number, dataset in enumerate(datasets):
             try:
                 dataset.save_as(folder / "series" / f"{number}.dcm")
-            except DAMAGED:  # pydicom asks for the character set as it writes
-                del dataset[0x00080005]
+            except DAMAGED:  # pydicom looks at some values as it writes; those are left out
+                for tag in (0x00080005, *changed):
+                    dataset._dict.pop(BaseTag(tag), None)
                 dataset.save_as(folder / "series" / f"{number}.dcm")
 
 
 def _change(dataset: pydicom.Dataset, tag: BaseTag, how: str, value: bytes, vr: str | None) -> None:
-    usual = dataset[tag].VR if tag in dataset else pydicom.datadict.dictionary_VR(tag).split(" or ")[0]
+    usual = dataset.get_item(tag).VR if tag in dataset else pydicom.datadict.dictionary_VR(tag).split(" or ")[0]
     if how == "absent":
         dataset.pop(tag, None)
         return
