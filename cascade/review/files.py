@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from cascade.errors import InputError
+from cascade.io.extras import extra
 from cascade.io.files import replacing, together
 from cascade.io.formats import NIFTI, read_labels_file
 from cascade.io.nifti import noted_scheme, write_labels
@@ -33,7 +34,7 @@ from cascade.review.items import Item, write_json
 from cascade.review.records import Record
 from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
-from cascade.volume import LabelMap, Volume, label_dtype
+from cascade.volume import Grid, LabelMap, Volume, box_between, label_dtype
 
 #: The page shows every structure, whatever the scheme that is kept.
 SHOWN = VERSE
@@ -115,9 +116,7 @@ class Files:
         scan, source, _ = read_scan(self.item.image, self.item.series)
         path = self.item.earlier or self.automatic
         labels = _read_labels(path, self.item.scheme if self.item.earlier else SHOWN)
-        if not labels.grid.matches(scan.grid, tol_mm=0.01):
-            raise InputError(f"{path}: expected the grid of its scan; shape or affine differ; segment the scan again")
-        labels = LabelMap(labels.data, scan.grid, labels.scheme).to_scheme(SHOWN, lost="drop")
+        labels = _on_grid(labels, scan.grid, path).to_scheme(SHOWN, lost="drop")
         facts = self.known() if self.item.earlier is None else {}
         levels = tuple(_levels(labels, {level["name"]: level for level in facts.get("levels", ())}))
         numbering = facts.get("numbering", {})
@@ -215,10 +214,38 @@ def without_nan(value: Any) -> Any:
 
 
 def _read_labels(path: Path, scheme: LabelScheme) -> LabelMap:
+    if path.suffix == ".dcm":
+        return _read_seg(path, scheme)
     values, grid = read_labels_file(path)
     if path.name.endswith(NIFTI.outputs):
         scheme = noted_scheme(path) or get_scheme(scheme)
     return LabelMap(values.astype(label_dtype(scheme)), grid, scheme)
+
+
+def _read_seg(path: Path, scheme: LabelScheme) -> LabelMap:
+    """A DICOM SEG, whose segments have numbers of their own: their labels say which structures they are."""
+    with extra("dicom", str(path)):
+        from cascade.io.dicom_seg import read_dicom_seg
+    values, grid, names = read_dicom_seg(path)
+    unknown = [name for name in names.values() if name not in scheme]
+    if unknown:
+        raise InputError(f"{path}: expected segments of the scheme {scheme.name}; found {unknown[0]!r}; segment the scan again")
+    table = np.zeros(max(names, default=0) + 1, dtype=label_dtype(scheme))
+    table[list(names)] = [scheme[name] for name in names.values()]
+    return LabelMap(table[values], grid, scheme)
+
+
+def _on_grid(labels: LabelMap, grid: Grid, path: Path) -> LabelMap:
+    """The labels on the grid of their scan; a DICOM SEG holds only the slices with labels, and its axes run the other way."""
+    part = labels.reoriented(grid.axcodes)
+    first = np.rint(grid.to_voxels(part.grid.to_world((0, 0, 0)))).astype(int)
+    box = box_between(first, first + part.grid.shape)
+    inside = bool((first >= 0).all() and (first + part.grid.shape <= grid.shape).all())
+    if not inside or not part.grid.matches(grid.cropped(box), tol_mm=0.01):
+        raise InputError(f"{path}: expected the grid of its scan; shape or affine differ; segment the scan again")
+    whole = np.zeros(grid.shape, dtype=labels.data.dtype)
+    whole[box] = part.data
+    return LabelMap(whole, grid, labels.scheme)
 
 
 def _levels(labels: LabelMap, known: dict[str, Any]) -> list[Level]:

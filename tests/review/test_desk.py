@@ -13,8 +13,13 @@ import pytest
 
 import cascade
 from cascade.cohorts.answers import Answer, answer_path
+from cascade.cohorts.find import Request, find_jobs
+from cascade.cohorts.job import MANIFEST
+from cascade.cohorts.keep import Keep
+from cascade.cohorts.run import Task, run_cohort
 from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewConflictError
 from cascade.io.cases import read_cases
+from cascade.io.formats import read_labels_file
 from cascade.io.nifti import read_label_array, write_volume
 from cascade.pipeline import Segmenter
 from cascade.review.desk import Desk
@@ -22,6 +27,7 @@ from cascade.review.items import items_of_run
 from cascade.review.words import Word
 from cascade.segmentation import Perception
 from cascade.volume import LabelMap, Volume
+from tests.dicom_files import slices, write_series
 from tests.review_work import NAMES, desk_of, write_scans
 
 
@@ -264,3 +270,23 @@ def test_of_a_cohort_of_200_no_more_is_held_than_the_bound_says(
         assert desk.shelf.nbytes <= desk.shelf.max_bytes
         assert len(alive) <= len(desk.shelf) <= 4
     assert len((tmp_path / "out" / "review.tsv").read_text(encoding="utf-8").splitlines()) == 201
+
+
+@pytest.mark.parametrize("suffix", [".dcm", ".seg.nrrd"])
+def test_labels_are_kept_in_the_format_of_the_run(
+    suffix: str, coded: tuple[Volume, LabelMap], oracle_weights: Path, tmp_path: Path
+) -> None:
+    write_series(slices(coded[0]), tmp_path / "in" / "study")
+    jobs, _ = find_jobs(Request((tmp_path / "in",), tmp_path / "run", suffix, None))
+    segmenter = Segmenter.from_pretrained("cpu", oracle_weights)
+    ((_, outcome),) = run_cohort(jobs, Task(segmenter, Keep()), manifest=tmp_path / "run" / MANIFEST)
+    assert outcome.state == "done"
+    desk = desk_of(items_of_run(tmp_path / "run"), tmp_path / "run" / "review", oracle_weights)
+    assert names(desk) == list(outcome.levels)
+    reference = segmenter.segment(tmp_path / "in" / "study", scheme="verse").labels
+    np.testing.assert_array_equal(desk.shown("s1").labels["L4"], reference["L4"])
+    desk.decide("s1", "accepted", "", 0)
+    desk.keep("s1")
+    kept, of_the_run = desk.files("s1").labels, jobs[0].output
+    assert kept.name == of_the_run.name
+    np.testing.assert_array_equal(read_labels_file(kept)[0], read_labels_file(of_the_run)[0])
