@@ -6,7 +6,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from cascade.cohorts.manifest import digest_of
 from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewConflictError
 from cascade.networks.progress import heard_by
 from cascade.networks.spec import CASCADE_STAGES
+from cascade.notices import RANKS, Notice, Rank
 from cascade.pipeline import Segmenter, read_scan
 from cascade.review.edits import Edit
 from cascade.review.files import SHOWN, Files
@@ -78,7 +79,7 @@ class Desk:
         self.shelf = Shelf(max_bytes)
         self.progress = {item.id: Progress("ready" if Files(folder, item).has_automatic() else "waiting") for item in items}
         self.confidence = {item.id: self._known_confidence(item) for item in items}
-        self._codes: dict[str, tuple[str, ...]] = {}
+        self._codes: dict[str, Mapping[str, Rank]] = {}
         self._loaded: Segmenter | None = None
         self._load, self._loading = segmenter, threading.Lock()
         self._locks = {item.id: threading.RLock() for item in items}
@@ -212,16 +213,16 @@ class Desk:
         self.progress[key].version += 1
         self.tell()
 
-    def warnings(self, key: str) -> tuple[str, ...]:
-        """Codes of the warnings and alarms of a scan's automatic result; read once."""
+    def warnings(self, key: str) -> Mapping[str, Rank]:
+        """Codes of the warnings and alarms of a scan's automatic result, with their highest ranks, alarms first; read once."""
         item = self.item(key)
         if item.earlier:
-            return tuple(sorted({notice.code for notice in item.warnings if notice.is_for_looking}))
+            return ranked(item.warnings)
         if key not in self._codes:
             known = self.files(key).known()
             if not known:
-                return ()
-            self._codes[key] = tuple(sorted({notice["code"] for notice in known.get("warnings", ()) if notice.get("rank") != "note"}))
+                return {}
+            self._codes[key] = ranked(Notice(**notice) for notice in known.get("warnings", ()))
         return self._codes[key]
 
     def _known_confidence(self, item: Item) -> float:
@@ -309,6 +310,19 @@ class Desk:
             return self.segmenter.name(seen, scheme=scheme, numbering=edit.numbering, clicks=edit.clicks)
         labels = shown.labels.to_scheme(scheme, lost="drop")
         return dataclasses.replace(shown, labels=labels, levels=tuple(level for level in shown.levels if level.name in labels.scheme))
+
+
+def ranked(notices: Iterable[Notice]) -> dict[str, Rank]:
+    """Codes of warnings and alarms with their highest ranks, alarms first.
+
+    >>> ranked([Notice("few-slices", None, "7"), Notice("body-split", "L2", ""), Notice("missing-body", "L3", "")])
+    {'missing-body': 'alarm', 'body-split': 'warning'}
+    """
+    found: dict[str, Rank] = {}
+    for notice in sorted(notices, key=lambda notice: (-RANKS.index(notice.rank), notice.code)):
+        if notice.is_for_looking:
+            found.setdefault(notice.code, notice.rank)
+    return found
 
 
 def _confidence(result: Segmentation) -> float:

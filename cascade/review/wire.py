@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cascade.io.nifti import nifti_bytes
 from cascade.labels import BODIES, CANAL, CASCADE_EXTENDED, SACRUM, is_disc
 from cascade.measure import as_dict
-from cascade.notices import CODES, Notice
+from cascade.notices import CODES, RANKS, Notice
 from cascade.report.picture import display_name, window
 from cascade.review.desk import Desk
 from cascade.review.edits import Edit
@@ -55,7 +55,8 @@ def _row(desk: Desk, worker: Worker, key: str) -> dict[str, Any]:
         "fraction": round(worker.fraction(key), 2),
         "working": worker.busy == key,
         "confidence": None if math.isnan(confidence) else round(confidence, 4),
-        "warnings": desk.warnings(key),
+        "warnings": list(desk.warnings(key)),
+        "alarms": sum(rank == "alarm" for rank in desk.warnings(key).values()),
         "thumbnail": progress.version if desk.files(key).thumbnail.is_file() else None,
         "atHand": at_hand is not None and at_hand.seen is not None,
     }
@@ -79,7 +80,7 @@ def _state(desk: Desk, key: str, result: Segmentation, edit: Edit) -> dict[str, 
         "note": record.note,
         "structures": [_structure(level) for level in content["levels"]],
         "numbering": {**content["numbering"], "second_best": [display_name(name or "?") for name in result.numbering.second_best]},
-        "warnings": [_warning(notice, result) for notice in result.warnings],
+        "warnings": [_warning(n, result) for n in sorted(result.warnings, key=lambda n: -RANKS.index(n.rank))],
         "said": {
             "undo": record.history.now.says if record.history.at else "",
             "redo": record.history.moved(1).now.says if record.history.at + 1 < len(record.history.steps) else "",
@@ -121,7 +122,13 @@ def kind_of(name: str) -> str:
 def _warning(notice: Notice, result: Segmentation) -> dict[str, Any]:
     places = {level.name: level.centroid_mm for level in result.levels}
     place = places.get(notice.level or "") or _between(notice.level, places) or _end(notice.code, result)
-    return {"code": notice.code, "level": notice.level and display_name(notice.level), "text": notice.text, "at_mm": place}
+    return {
+        "code": notice.code,
+        "rank": notice.rank,
+        "level": notice.level and display_name(notice.level),
+        "text": notice.text,
+        "at_mm": place,
+    }
 
 
 def _between(level: str | None, places: dict[str, tuple[float, float, float]]) -> tuple[float, ...] | None:

@@ -198,10 +198,10 @@ def test_the_pointer_tells_structure_and_value_and_the_table_lights_the_picture(
     page.until(f"viewer.lit === {VERSE['L2']}")
 
 
-def test_a_warning_leads_to_its_place(one: Opened) -> None:
+def test_what_is_remarked_leads_to_its_place(one: Opened) -> None:
     page, desk = one
     cut = next(notice.level for notice in desk.shown("s1").warnings if notice.code == "cut-by-border")
-    page.browser.find_element("xpath", "//section[@id='warnings']//button[.//code[text()='cut-by-border']]").click()
+    page.browser.find_element("xpath", "//section[@id='remarks']//button[.//code[text()='cut-by-border']]").click()
     page.until(f"here() && here().name === '{cut}'")
 
 

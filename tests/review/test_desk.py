@@ -21,10 +21,13 @@ from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewCon
 from cascade.io.cases import read_cases
 from cascade.io.formats import read_labels_file
 from cascade.io.nifti import read_label_array, write_volume
+from cascade.notices import Notice
 from cascade.pipeline import Segmenter
 from cascade.review.desk import Desk
 from cascade.review.items import items_of_run
+from cascade.review.wire import overview
 from cascade.review.words import Word
+from cascade.review.worker import Worker
 from cascade.segmentation import Perception
 from cascade.volume import LabelMap, Volume
 from tests.dicom_files import slices, write_series
@@ -290,3 +293,10 @@ def test_labels_are_kept_in_the_format_of_the_run(
     kept, of_the_run = desk.files("s1").labels, jobs[0].output
     assert kept.name == of_the_run.name
     np.testing.assert_array_equal(read_labels_file(kept)[0], read_labels_file(of_the_run)[0])
+
+
+def test_the_list_tells_alarms_first_then_warnings_and_no_notes(run: Path) -> None:
+    said = (Notice("few-slices", None, "7"), Notice("body-split", "L2", "cut apart"), Notice("missing-body", "L3", "missing"))
+    desk = Desk([replace(items_of_run(run)[0], warnings=said)], run / "review", Segmenter.from_pretrained, who="tester")
+    (row,) = overview(desk, Worker(desk))["scans"]
+    assert (row["warnings"], row["alarms"]) == (["missing-body", "body-split"], 1)

@@ -77,7 +77,7 @@ function rowOf(id) { return view.list ? view.list.scans.find((row) => row.id ===
 function wanted(row) {
   const choice = find("filter").value;
   const text = find("search").value.trim().toLowerCase();
-  const fits = choice === "all" || row.state === choice || (choice === "warned" && row.warnings.length > 0);
+  const fits = choice === "all" || row.state === choice || (choice === "warned" && row.warnings.length > 0) || (choice === "alarmed" && row.alarms > 0);
   return fits && (text === "" || row.title.toLowerCase().includes(text) || row.warnings.some((code) => code.includes(text)));
 }
 
@@ -121,7 +121,9 @@ function fill(item, row) {
   sure.textContent = row.working ? "reading ..." : PHASES[row.phase] || (row.confidence === null ? "" : `names ${percent(row.confidence)}`);
   sure.classList.toggle("bad", row.phase === "failed");
   sure.title = row.why;
-  codes.textContent = row.warnings.length ? `${row.warnings.length} warning${row.warnings.length > 1 ? "s" : ""}` : "";
+  codes.textContent = [[row.alarms, "alarm"], [row.warnings.length - row.alarms, "warning"]]
+    .filter(([number]) => number > 0).map(([number, rank]) => `${number} ${rank}${number > 1 ? "s" : ""}`).join(", ");
+  codes.classList.toggle("alarm", row.alarms > 0);
   codes.title = row.warnings.join(", ");
   show(bar, row.working);
   bar.value = row.fraction;
@@ -230,6 +232,7 @@ function middle(scan) {
 
 async function relabel(query = "") {
   const response = await fetch(`api/scans/${view.id}/labels.bin?${query}`);
+  if (response.status !== 200) throw new Refused(await response.json());
   const box = response.headers.get("x-box").split(",").map(Number);
   viewer.relabel(box, new Uint8Array(await response.arrayBuffer()));
 }
@@ -440,14 +443,19 @@ function drawSide() {
 }
 
 function drawWarnings() {
-  const warnings = view.scan ? view.scan.warnings : [];
-  show(find("warnings"), warnings.length > 0);
-  find("warnings").querySelector("ul").replaceChildren(...warnings.map((one) => {
-    const text = [element("code", {}, one.code), ` ${one.text}`];
-    return element("li", {}, one.at_mm
-      ? element("button", { type: "button", class: "goto", title: "Go to the place", onclick: () => viewer.go(one.at_mm) }, ...text)
-      : element("span", {}, ...text));
-  }));
+  const said = view.scan ? view.scan.warnings : [];
+  for (const [id, fits] of [["warnings", (one) => one.rank !== "note"], ["remarks", (one) => one.rank === "note"]]) {
+    const kept = said.filter(fits);
+    show(find(id), kept.length > 0);
+    find(id).querySelector("ul").replaceChildren(...kept.map(warning));
+  }
+}
+
+function warning(one) {
+  const text = [element("code", {}, one.code), ` ${one.text}`];
+  return element("li", { class: one.rank }, one.at_mm
+    ? element("button", { type: "button", class: "goto", title: "Go to the place", onclick: () => viewer.go(one.at_mm) }, ...text)
+    : element("span", {}, ...text));
 }
 
 function drawNumbering() {
