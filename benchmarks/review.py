@@ -31,8 +31,9 @@ from scipy import ndimage
 from selenium import webdriver
 from selenium.webdriver import ActionChains
 
-from cascade import Numbering, Segmentation, Volume
-from cascade.io.nifti import write_volume
+from cascade import LabelMap, Numbering, Segmentation, Volume
+from cascade.io.nifti import write_labels, write_volume
+from cascade.labels import CASCADE, LabelScheme
 from cascade.phantom import PhantomSpec, render
 from cascade.pipeline import Segmenter
 from cascade.review.desk import Desk
@@ -54,6 +55,15 @@ _SAY = """
 const end = arguments[arguments.length - 1], pixel = new Uint8Array(4), gl = viewer.nv.gl;
 const drawn = () => { gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel); end(); };
 change('say', arguments[0]).then(drawn);
+"""
+
+
+#: One slice further; done when its pixels can be read, in ms.
+_TURN = """
+const end = arguments[arguments.length - 1], pixel = new Uint8Array(4), gl = viewer.nv.gl, started = performance.now();
+viewer.step(1, 0, 0);
+gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
+end(performance.now() - started);
 """
 
 
@@ -152,10 +162,17 @@ def leak(found: Any) -> np.ndarray[Any, Any]:
 
 
 @contextlib.contextmanager
-def page_of(images: dict[str, Path], load: Callable[[], Segmenter], size: str = "1500,1000") -> Iterator[tuple[Page, Desk]]:
+def page_of(
+    images: dict[str, Path],
+    load: Callable[[], Segmenter],
+    size: str = "1500,1000",
+    earlier: tuple[Path | None, LabelScheme] = (None, CASCADE),
+) -> Iterator[tuple[Page, Desk]]:
     """The page of some scans, open in a browser."""
     with tempfile.TemporaryDirectory() as folder:
-        items = [Item(f"s{n}", name, path, None, ".nii.gz") for n, (name, path) in enumerate(images.items(), start=1)]
+        items = [
+            Item(f"s{n}", name, path, None, ".nii.gz", earlier[1], earlier[0]) for n, (name, path) in enumerate(images.items(), start=1)
+        ]
         desk = Desk(items, Path(folder) / "out", load, who="reviewer")
         options = webdriver.ChromeOptions()
         options.binary_location = str(shutil.which("chromium"))
@@ -164,6 +181,7 @@ def page_of(images: dict[str, Path], load: Callable[[], Segmenter], size: str = 
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(shutil.which("chromedriver"))))
         driver.set_window_size(*map(int, size.split(",")))
         driver.set_script_timeout(600)
+        driver.command_executor.client_config.timeout = 900
         try:
             with served(desk) as page:
                 yield Page(driver, page.address), desk
@@ -234,33 +252,28 @@ def rename(cases: Path, times: int) -> None:
             segmenter.name(desk.shelf.get("s1").seen, scheme="verse", clicks=record.clicks)
             served_s.append(time.process_time() - started)
         page.until("rowOf(view.id).kept")
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
     print(f"rename to new picture, {times} times: median {statistics.median(took):.2f} s, {min(took):.2f} to {max(took):.2f} s")
-    print(f"of which naming needs {statistics.median(served_s):.2f} s of one core; the machine's load was {load:.1f} a core")
+    print(f"of which naming needs {statistics.median(served_s):.2f} s of one core{others()}")
+
+
+def others() -> str:
+    """What else the machine had to do."""
+    return f"; the machine's load was {os.getloadavg()[0] / (os.cpu_count() or 1):.1f} a core"
 
 
 def large() -> None:
-    """A scan of 200 x 512 x 512: opened, and turned through 20 slices."""
-    image, _ = render(PhantomSpec(shape=(40, 512, 512), spacing_mm=(2.5, 0.6, 0.6)))
+    """A scan of 200 x 512 x 512 that was segmented before: opened, and turned through 10 slices."""
+    image, labels = render(PhantomSpec(shape=(40, 512, 512), spacing_mm=(2.5, 0.6, 0.6)))
     grid = image.grid.with_spacing((0.5, 0.6, 0.6))
-    segmenter = Segmenter.from_pretrained("cpu")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "large.nii.gz"
+        path, earlier = Path(folder) / "large.nii.gz", Path(folder) / "labels.nii.gz"
         write_volume(Volume(np.repeat(image.data, 5, axis=0).astype(np.float32), grid), path)
-        print("shape", grid.shape)
-        with page_of({"large": path}, lambda: segmenter) as (page, desk):
-            page.until("rowOf(view.id).atHand && !rowOf(view.id).working")
-            started = time.perf_counter()
-            page.driver.refresh()
-            page.until("view.scan")
-            print(f"opened in {time.perf_counter() - started:.1f} s; {desk.shelf.nbytes / 2**20:.0f} MiB at hand in the server")
-            code = (
-                "const end = arguments[arguments.length - 1]; const t = performance.now(); let n = 0;"
-                "const turn = () => { viewer.step(1, 0, 0); "
-                "if (++n < 20) requestAnimationFrame(turn); else end((performance.now() - t) / 20); };"
-                "requestAnimationFrame(turn);"
-            )
-            print(f"a slice takes {page.driver.execute_async_script(code):.0f} ms")
+        write_labels(LabelMap(np.repeat(labels.data, 5, axis=0), grid, labels.scheme), earlier)
+        print("shape", grid.shape, flush=True)
+        started = time.perf_counter()
+        with page_of({"large": path}, Segmenter.from_pretrained, earlier=(earlier, labels.scheme)) as (page, desk):
+            print(f"opened in {time.perf_counter() - started:.1f} s; {desk.shelf.nbytes / 2**20:.0f} MiB at hand in the server", flush=True)
+            print(f"a slice takes {statistics.median(page.driver.execute_async_script(_TURN) for _ in range(10)):.0f} ms{others()}")
 
 
 def pictures(cases: Path, folder: Path) -> None:
