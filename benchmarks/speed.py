@@ -1,8 +1,10 @@
 """Measure seconds and memory of the whole command, by part, and against the work that networks of the usual size would have.
 
     python benchmarks/speed.py [--json speed.json] [--plot docs/speed.svg] [--repeats 3] [--windows 1 | --all-windows]
+                               [--backends onnx torch] [--scans "16 x 400 x 400" ...] [--history benchmarks/history.tsv]
 
-needs the extra [benchmarks]. Three phantoms of usual sizes are segmented, each run in a process of its own:
+needs the extras [benchmarks] and [onnx]. Three phantoms of usual sizes are segmented, with torch and with ONNX Runtime in turn, each run in
+a process of its own:
 
 - the whole command, from its start to the written labels (median of the runs), with its processor time and peak memory;
 - its parts, in another run: start-up (interpreter and imports), loading the weights, reading, stage 1, stage 2, naming, writing;
@@ -12,6 +14,9 @@ needs the extra [benchmarks]. Three phantoms of usual sizes are segmented, each 
   neither its start-up, nor resampling, nor post-processing is counted, while all of that is for the command. Where other work
   shares the machine, the ratio of processor seconds says more than that of the clock's.
 
+With --history a line for each scan and backend is appended to a table: when, which commit, on which machine, and the ratios. The work of
+the peers is measured in the same run, so the ratios of two lines from one machine can be compared even if it was busy.
+
 The plot shows how the time for one scan, with the weights loaded, grows with slices and field of view.
 """
 
@@ -19,6 +24,9 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import csv
+import datetime
+import importlib
 import json
 import math
 import os
@@ -29,10 +37,12 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import cascade
+from cascade.networks.threads import thread_count, usable_cores
 
 #: Shape and spacing in mm of the scans: clinical sagittal T2, isotropic, high resolution.
 SCANS = {
@@ -43,6 +53,7 @@ SCANS = {
 #: What the plot varies: slices of 4 mm at 300 x 300 mm, and the side of the field of view in mm at 16 slices.
 SLICES, SIDES_MM = (8, 16, 24, 32, 48), (200, 250, 300, 400, 500)
 WINDOW, PEER_NETWORKS = 128, 2
+COLUMNS = ("date", "commit", "machine", "threads", "load", "scan", "backend", "wall_s", "cpu_s", "peak_gb", "peer_s", "ratio", "cpu_ratio")
 PARTS = ("start", "weights", "read", "stage1_spine", "stage2_levels", "postproc", "write")
 
 
@@ -83,10 +94,12 @@ def main() -> None:
     compileall.compile_dir(Path(cascade.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as folder:
         peer_window = _inside("peer", str(options.windows))
-        results = {name: _measure_scan(name, Path(folder), peer_window, options) for name in SCANS}
+        results = {name: _measure_scan(name, Path(folder), peer_window, options) for name in options.scans}
         growth = json.loads(_inside("growth").said) if options.plot else {}
     report = {"machine": _machine(), "peer_window": vars(peer_window), "scans": results, "growth": growth}
     _print(report)
+    if options.history:
+        remember(report, options.history)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if options.plot:
@@ -97,6 +110,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="how the time grows with slices and field of view (.svg or .png)")
+    parser.add_argument("--history", type=Path, metavar="FILE", help="table that the ratios are appended to")
+    parser.add_argument("--backends", nargs="+", choices=("onnx", "torch"), default=["onnx", "torch"])
+    parser.add_argument("--scans", nargs="+", choices=SCANS, default=list(SCANS))
     parser.add_argument("--repeats", type=int, default=3, help="runs of the whole command (default: 3)")
     parser.add_argument("--windows", type=int, default=1, help="windows of the peers' network to measure (default: 1)")
     parser.add_argument("--all-windows", action="store_true", help="run all of the peers' windows; takes a quarter of an hour and more")
@@ -110,22 +126,34 @@ def _inside(what: str, *arguments: str) -> Run:
     return Run.of(sys.executable, __file__, "--inside", what, *arguments)
 
 
-def _measure_scan(name: str, folder: Path, peer_window: Run, options: argparse.Namespace) -> dict[str, Any]:
-    scan, labels = folder / "scan.nii.gz", folder / "labels.nii.gz"
-    _inside("render", name, str(scan))
-    command = (sys.executable, "-m", "cascade.cli.segment", str(scan), "-o", str(labels))
-    runs = [Run.of(*command) for _ in range(options.repeats)]
-    wall_s = statistics.median(run.wall_s for run in runs)
+def render_scan(name: str, folder: Path) -> Path:
+    """Render one of `SCANS` in a process of its own."""
+    _inside("render", name, str(folder / "scan.nii.gz"))
+    return folder / "scan.nii.gz"
+
+
+def _measure_scan(name: str, folder: Path, peer_window: Run, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What each backend takes for a scan; they take turns."""
+    scan, labels = render_scan(name, folder), folder / "labels.nii.gz"
+    command = (sys.executable, "-m", "cascade.cli.segment", str(scan), "-o", str(labels), "--device", "cpu", "--backend")
+    runs = [{backend: Run.of(*command, backend) for backend in options.backends} for _ in range(options.repeats)]
     windows = PEER_NETWORKS * peer_windows(*SCANS[name])
     peer = _inside("peer", str(windows)) if options.all_windows else peer_window
-    cpu_s = statistics.median(run.cpu_s for run in runs)
+    measured = {}
+    for backend in options.backends:
+        parts = json.loads(_inside("parts", str(scan), str(labels), backend).said)
+        measured[backend] = _row([run[backend] for run in runs], windows, peer) | {"parts_s": parts}
+    return measured
+
+
+def _row(runs: list[Run], windows: int, peer: Run) -> dict[str, Any]:
+    wall_s, cpu_s = (statistics.median(getattr(run, what) for run in runs) for what in ("wall_s", "cpu_s"))
     window = json.loads(peer.said)
     return {
         "wall_s": wall_s,
         "wall_s_of_runs": [run.wall_s for run in runs],
         "cpu_s": cpu_s,
         "peak_gb": max(run.peak_gb for run in runs),
-        "parts_s": json.loads(_inside("parts", str(scan), str(labels)).said),
         "peer_windows": windows,
         "peer_s": windows * window["wall_s"],
         "peer_cpu_s": windows * window["cpu_s"],
@@ -153,13 +181,14 @@ def _render(name: str, path: str) -> None:
     write_volume(render(PhantomSpec(shape=shape, spacing_mm=spacing_mm, thoracic=3))[0], Path(path))
 
 
-def _parts(scan: str, labels: str) -> dict[str, float]:
+def _parts(scan: str, labels: str, backend: str) -> dict[str, float]:
     """Seconds of each part of one run."""
     laps = [time.perf_counter()]
+    importlib.import_module({"onnx": "onnxruntime"}.get(backend, backend))
     from cascade.pipeline import Segmenter
 
     laps.append(time.perf_counter())
-    segmenter = Segmenter.from_pretrained("cpu")
+    segmenter = Segmenter.from_pretrained("cpu", backend=backend)
     laps.append(time.perf_counter())
     result = segmenter.segment(scan)
     laps.append(time.perf_counter())
@@ -241,32 +270,63 @@ def plot(growth: dict[str, list[dict[str, float]]], window_s: float, path: Path)
 
 
 def _machine() -> dict[str, Any]:
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return {
-        "cores": cores,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "cpu": _cpu_name(),
+        "cores": usable_cores(),
+        "threads": thread_count(),
+        "versions": {name: metadata.version(name) for name in ("torch", "onnxruntime", "numpy")},
         "python": platform.python_version(),
-        "load": load,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
+        "commit": _commit(),
     }
+
+
+def _cpu_name() -> str:
+    """As Linux calls it, with family and model: clouds hide the rest of the name."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").is_file() else []
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    name = known.get("model name", platform.processor())
+    return f"{name}, family {known['cpu family']}, model {known['model']}" if "cpu family" in known else name
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def remember(report: dict[str, Any], path: Path) -> None:
+    """Append a line for each scan and backend to a tab-separated table, which is made with its heading if it is not there."""
+    machine = report["machine"]
+    shared = {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "commit": machine["commit"]}
+    shared |= {"machine": f"{machine['cores']} cores of {machine['cpu']}", "threads": machine["threads"], "load": f"{machine['load']:.1f}"}
+    there = path.is_file()
+    with path.open("a", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS, delimiter="\t", extrasaction="ignore", lineterminator="\n")
+        if not there:
+            table.writeheader()
+        for scan, backends in report["scans"].items():
+            for backend, row in backends.items():
+                told = {name: f"{value:.3g}" for name, value in row.items() if isinstance(value, float)}
+                table.writerow(shared | {"scan": scan, "backend": backend} | told)
 
 
 def _print(report: dict[str, Any]) -> None:
     machine = report["machine"]
-    print(f"{machine['threads']} threads on {machine['cores']} cores, load {machine['load']:.1f}, torch {machine['torch']}\n")
-    print("| scan | command, s | processor, s | memory, GB | peers' windows | peers, s | processor, s | times faster | processor |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name, row in report["scans"].items():
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    print(f"{machine['threads']} threads on {machine['cores']} cores of {machine['cpu']}, load {machine['load']:.1f}, {versions}\n")
+    print(
+        "| scan | backend | command, s | processor, s | memory, GB | peers' windows | peers, s | processor, s | times faster | processor |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    rows = [(scan, backend, row) for scan, backends in report["scans"].items() for backend, row in backends.items()]
+    for scan, backend, row in rows:
         own = f"{row['wall_s']:.1f} | {row['cpu_s']:.1f} | {row['peak_gb']:.2f}"
         peers = f"{row['peer_windows']} | {row['peer_s']:.0f} | {row['peer_cpu_s']:.0f} | {row['ratio']:.0f} | {row['cpu_ratio']:.0f}"
-        print(f"| {name} | {own} | {peers} |")
-    print(f"\n| scan | {' | '.join(PARTS)} |\n|---|{'---|' * len(PARTS)}")
-    for name, row in report["scans"].items():
+        print(f"| {scan} | {backend} | {own} | {peers} |")
+    print(f"\n| scan | backend | {' | '.join(PARTS)} |\n|---|---|{'---|' * len(PARTS)}")
+    for scan, backend, row in rows:
         seconds = (f"{row['parts_s'][part]:.2f}" for part in PARTS)
-        print(f"| {name} | {' | '.join(seconds)} |")
+        print(f"| {scan} | {backend} | {' | '.join(seconds)} |")
     for what, points in report["growth"].items():
         print(f"\n{what}: " + ", ".join(f"{point['value']:g}: {point['seconds']:.1f} s" for point in points))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,8 @@ class Loading:
 
     def load(self, scans: float = 1) -> Segmenter:
         """Load both networks, for so many scans in one process."""
+        # Read when torch is imported: its threads sleep when they wait, instead of keeping a core from others by looking for work.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         with console.large_imports():
             from cascade.networks.backends import choose_backend
 
