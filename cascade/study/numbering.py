@@ -80,7 +80,7 @@ class Witness:
     def anchors(self, names: Sequence[str | None]) -> dict[str, tuple[float, float, float]]:
         """A point in each body that has a name, by that name."""
         pairs = zip(names, self.laid.chain.links, strict=True)
-        return {name: self._point_in(link.body.value) for name, link in pairs if name not in (None, SACRUM) and link.body}
+        return {name: self._point_in(link.body.value) for name, link in pairs if name and link.body}
 
     def _point_in(self, value: int) -> tuple[float, float, float]:
         """The voxel of an instance that is nearest to its centre, in mm."""
@@ -165,15 +165,16 @@ def agree(witnesses: Sequence[Witness], numbering: Numbering) -> Agreement:
 def _joint(column: Column, weighed: Mapping[str, Sequence[Weighed]]) -> list[Weighed]:
     """The costs of all series together for each row of names that the column can have.
 
-    A spine, and the level at which the column begins in it, give a name to every place; a series pays what those of its sequences
-    cost together that agree with them.
+    A spine, and the level at which the column begins in it, give a name to every place, but for a part of the sacrum that was taken for
+    a body; a series pays what those of its sequences cost together that agree with them.
     """
     paid = {name: _costs_of_spines(column.places[name], sequences) for name, sequences in weighed.items()}
     joint: dict[tuple[int, tuple[str | None, ...]], Weighed] = {}
     in_all = set.intersection(*(set(costs) for costs in paid.values()))
     for variant, start in sorted(in_all, key=lambda spine: (list(SPINES).index(spine[0]), spine[1])):
         levels = SPINES[variant][0]
-        names = tuple(levels[start + i] if 0 <= start + i < len(levels) else None for i in range(len(column.points_mm)))
+        at = range(start, start + len(column.points_mm))
+        names = tuple(levels[i] if 0 <= i < len(levels) and levels[i] != SACRUM else None for i in at)
         cost, key = sum(costs[variant, start] for costs in paid.values()), (lumbar_count(variant), names)
         if key not in joint or cost < joint[key][0]:
             joint[key] = (cost, variant, names)
@@ -195,16 +196,19 @@ def _spines_with(places: Sequence[int], names: Sequence[str | None], variant: st
     """The spines, and the levels with which the column begins in them, in which bodies at these places have these names.
 
     A sequence of a spine with another lumbar count than five was weighed as such; a usual one fits the others as long as it does not show
-    what tells them.
+    what tells them. A body that was left out is no vertebra, but may be a part of the sacrum.
     """
     named = [(place, name) for place, name in zip(places, names, strict=True) if name is not None]
+    left_out = [place for place, name in zip(places, names, strict=True) if name is None]
     count = lumbar_count(variant)
     for other, (levels, telling) in SPINES.items():
         if count != lumbar_count(other) and (count != 5 or set(telling) <= set(names)):
             continue
         starts = {levels.index(name) - place if name in levels else None for place, name in named}
         if len(starts) == 1 and (start := starts.pop()) is not None:
-            yield other, start
+            others = [levels[start + place] for place in left_out if 0 <= start + place < len(levels)]
+            if set(others) <= {SACRUM}:
+                yield other, start
 
 
 def _found(column: Column, witnesses: Sequence[Witness]) -> list[bool]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cascade.errors import NumberingError
+from cascade.postproc.identify import identify
 from cascade.postproc.naming import Numbering
 from cascade.study.numbering import Witness, agree, shared_numbering
 from cascade.volume import Grid
@@ -63,6 +64,16 @@ def test_the_order_of_the_series_does_not_matter() -> None:
 def test_two_series_that_say_the_same_are_no_surer_than_one() -> None:
     alone = agree([witness("a", STRAIGHT)], Numbering()).confidence
     assert agree([witness("a", STRAIGHT), witness("b", STRAIGHT)], Numbering()).confidence == pytest.approx(alone)
+
+
+def test_a_series_alone_is_named_as_without_a_study() -> None:
+    whole = witness("a", STRAIGHT)
+    alone = identify(whole.evidence)
+    agreed = agree([whole], Numbering())
+    assert agreed.naming.names == alone.naming.names
+    assert agreed.naming.possible == alone.naming.possible
+    assert agreed.confidence == pytest.approx(alone.naming.confidence)
+    assert {notice.code for notice in agreed.notices} <= {notice.code for notice in alone.notices}
 
 
 def test_a_pair_that_contradicts_itself_is_told() -> None:
