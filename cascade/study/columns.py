@@ -11,15 +11,15 @@ from cascade.volume import FloatArray
 
 #: Bodies of two series are one if they lie no further apart than this share of a step from body to body, once a move is allowed for.
 SAME_BODY = 0.6
-#: A patient who lies this many mm elsewhere in another series has moved. Centres of one body in two series differ by 1 to 2 mm.
-MOVED_MM = 4.0
+#: A patient who lies this many mm elsewhere in another series has moved. Centres of one body in a T1, a T2 and a TIRM differ by up to 4 mm.
+MOVED_MM = 5.0
 #: Where a patient moved, and another way to match the bodies serves as well to this, they cannot be matched.
 UNTELLABLE_MM = 2.0
 #: Nobody moves further within one frame of reference.
 FARTHEST_MM = 60.0
 #: Step from body to body where a series shows one alone.
 _TYPICAL_STEP_MM = 35.0
-#: A patient is as unlikely to have moved by 4 mm as all bodies are to lie 1 mm off.
+#: A move of 4 mm is as unlikely as bodies that all lie 1 mm off.
 MOVING = 0.25
 
 
