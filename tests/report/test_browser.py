@@ -26,7 +26,7 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports")
-    result = phantom_result(PhantomSpec(shape=(13, 160, 200), spacing_mm=(4.0, 1.4, 1.4)), warnings=(Notice("few-slices", None, "few"),))
+    result = phantom_result(PhantomSpec(shape=(13, 160, 200), spacing_mm=(4.0, 1.4, 1.4)), warnings=(Notice("missing-disc", None, "no"),))
     index = ReportIndex(folder)
     for name in ("one", "two"):
         save_report(result, folder / f"{name}.html", f"{name}.nii.gz")
@@ -62,7 +62,7 @@ def requests(browser: Any) -> list[str]:
 def test_the_report_opens_without_errors_or_requests_and_its_slider_moves(browser: Any, folder: Path) -> None:
     browser.get((folder / "one.html").as_uri())
     text = browser.find_element("css selector", "body").text
-    assert all(name in text for name in ("L1", "L2", "L3", "L4", "L5", "few-slices"))
+    assert all(name in text for name in ("L1", "L2", "L3", "L4", "L5", "missing-disc"))
     before = browser.find_element("id", "slice-title").text
     picture = browser.find_element("id", "slice-image").get_attribute("src")
     browser.find_element("id", "slice").send_keys("\ue014")
