@@ -20,16 +20,18 @@ from cascade.labels import VERSE, get_scheme
 from cascade.measure import Measurement, measure
 from cascade.volume import LabelMap
 
-_SIZES = ("volume_ml", "anterior_mm", "middle_mm", "posterior_mm", "depth_mm", "wedge_deg", "canal_ap_mm", "signal")
+_SIZES = ("volume_ml", "anterior_mm", "middle_mm", "posterior_mm", "depth_mm", "wedge_deg", "canal_ap_mm", "csf_signal", "signal")
 _LOSSES = ("anterior_loss_percent", "middle_loss_percent", "posterior_loss_percent")
 QUANTITIES = {
-    "body": (*_SIZES, "segment_deg", "slip_mm", *_LOSSES),
+    "body": (*_SIZES, "segment_deg", "slip_mm", "slip_percent", *_LOSSES),
     "disc": (*_SIZES, "height_index", "nucleus_signal", "annulus_signal"),
     "sacrum": ("slope_deg",),
     "canal": ("canal_ap_mm",),
     "cobb": ("cobb_deg",),
     "lordosis": ("segment_deg",),
 }
+#: Units by the end of a column, the longest first.
+_UNITS = {"_percent": "%", "_deg": "°", "_mm": "mm", "_ml": "ml"}
 #: Fragments and posterior elements, which have no place in the scheme.
 REST = 90
 
@@ -54,6 +56,16 @@ def differences(result: Path, case: dict[str, str], folder: Path) -> Iterator[tu
                 yield row.kind, quantity, other - value
 
 
+def words(quantity: str) -> str:
+    """A column for people.
+
+    >>> words("canal_ap_mm")
+    'canal ap (mm)'
+    """
+    unit = next((end for end in _UNITS if quantity.endswith(end)), "")
+    return quantity.removesuffix(unit).replace("_", " ") + (f" ({_UNITS[unit]})" if unit else "")
+
+
 def main() -> None:
     """Print the table."""
     predictions, folder = Path(sys.argv[1]), Path(sys.argv[2])
@@ -70,7 +82,7 @@ def main() -> None:
     for (kind, quantity), values in sorted(found.items()):
         bias, spread, off = np.mean(values), 1.96 * np.std(values), np.abs(values)
         limits = f"{bias - spread:+.2f} to {bias + spread:+.2f} | {np.median(off):.2f} | {np.percentile(off, 95):.2f}"
-        print(f"| {kind} | {quantity} | {len(scans[kind, quantity])} | {len(values)} | {bias:+.2f} | {limits} |")
+        print(f"| {kind} | {words(quantity)} | {len(scans[kind, quantity])} | {len(values)} | {bias:+.2f} | {limits} |")
 
 
 if __name__ == "__main__":

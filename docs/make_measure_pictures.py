@@ -1,4 +1,4 @@
-"""Draw what slip, lost height, lordosis, sacral slope, sideways bend and canal are, from the phantom's solids.
+"""Draw what slip, lost height, lordosis, sacral slope, sideways bend, canal, a disc's size and signal are, from the phantom's solids.
 
 Run: ``python docs/make_measure_pictures.py`` (writes ``docs/pictures/measures/*.svg``).
 """
@@ -173,9 +173,57 @@ def canal() -> None:
     drawing.save("canal", "Canal from front to rear at L4/L5, at a right angle to its axis")
 
 
+def inside(solid: Solid, front: float, up: float) -> FloatArray:
+    """A point in the sagittal plane: from rear (-1) to front (1) wall, from lower (-1) to upper (1) end plate."""
+    point = solid.centre_mm + solid.axes[1] * solid.half_mm[1] * front + solid.axes[2] * solid.half_mm[2] * up
+    seen: FloatArray = point[1:]
+    return seen
+
+
+def box(solid: Solid, front: tuple[float, float], up: tuple[float, float]) -> list[FloatArray]:
+    """Corners of a part of a solid."""
+    return [inside(solid, front[i], up[j]) for i, j in ((1, 1), (0, 1), (0, 0), (1, 0))]
+
+
+def disc() -> None:
+    """Heights, depth and height index of a disc."""
+    shown = parts(PhantomSpec(), ("L3", "L3-L4", "L4"))
+    drawing, (upper, middle, lower) = Drawing(), shown
+    outlines(drawing, shown)
+    for place, words in ((0.6, "a"), (0.0, "m"), (-0.6, "p")):
+        drawing.line(inside(middle, place, -1), inside(middle, place, 1), MEASURE, width=4)
+        drawing.text(inside(middle, place - 0.13, 0.2), words, MEASURE)
+    drawing.line(inside(middle, -1, 0), inside(middle, 1, 0), MEASURE)
+    drawing.text(inside(middle, 1.4, -0.1), "depth", MEASURE)
+    for body in (upper, lower):
+        drawing.line(inside(body, 0.3, -1), inside(body, 0.3, 1), dashed=True)
+        drawing.text(inside(body, 0.42, 0.5), "h", LINE)
+    drawing.text(inside(lower, 0, -1.4), "height index: mean of a, m, p over mean of both h", MEASURE)
+    drawing.save("disc", "Anterior, middle and posterior height and depth of L3/L4, and what its height index relates them to")
+
+
+def signal() -> None:
+    """The parts of a disc, and what their signal is relative to."""
+    shown = parts(PhantomSpec(), ("L3", "L3-L4", "L4"))
+    drawing, disc_ = Drawing(), shown[1]
+    canal = [disc_.centre_mm[1:] + np.array([-26.0 + x, z]) for x, z in ((7.5, 34), (-7.5, 34), (-7.5, -34), (7.5, -34))]
+    near = [disc_.centre_mm[1:] + np.array([-26.0 + x, z]) for x, z in ((7.5, 10), (-7.5, 10), (-7.5, -10), (7.5, -10))]
+    drawing.polygon(canal, "#d9ecd2")
+    drawing.polygon(near, "#8fc97d")
+    outlines(drawing, shown)
+    drawing.polygon(box(disc_, (-0.5, 0.5), (-0.5, 0.5)), "#f2a48f")
+    for front in ((2 / 3, 1.0), (-1.0, -2 / 3)):
+        drawing.polygon(box(disc_, front, (-1, 1)), "#5f8fb4")
+    drawing.text(inside(disc_, 0, -0.15), "nucleus")
+    drawing.text(inside(disc_, 1.5, -0.15), "annulus")
+    drawing.text(near[1] + np.array([-13.0, -9.0]), "fluid, 10 mm", MEASURE)
+    drawing.text(near[1] + np.array([-13.0, -14.0]), "up and down", MEASURE)
+    drawing.save("signal", "Nucleus and annulus of L3/L4, and the fluid that their signal is relative to")
+
+
 def main() -> None:
     """Write all drawings."""
-    for draw in (slip, loss, sagittal_angles, bend, canal):
+    for draw in (slip, loss, sagittal_angles, bend, canal, disc, signal):
         draw()
 
 
