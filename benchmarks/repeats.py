@@ -139,20 +139,7 @@ def main() -> None:
     options = parser.parse_args()
     told = differences(measured(options.cases, options.rows, options.views))
     kept: dict[str, dict[str, list[float]]] = {}
-    headings = (
-        "structure",
-        "measure",
-        "scans",
-        "numbers",
-        "within 2 SD",
-        "of phantoms",
-        "taken off",
-        "median SD",
-        "factor",
-        "floor",
-        "kept",
-    )
-    print(f"| {' | '.join(headings)} |\n{'|---' * len(headings)}|")
+    print(f"| {' | '.join(HEADINGS)} |\n{'|---' * len(HEADINGS)}|")
     for (kind, column), entries in sorted(told.items()):
         real, made = ([e for e in entries if e[0].startswith("phantom") == phantom] for phantom in (False, True))
         names = {entry[0] for entry in real}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cascade.labels import LabelScheme
-    from cascade.volume import Grid
+    from cascade.volume import Grid, LabelMap
 
 _EXAMPLES = """\
 examples:
@@ -29,7 +29,8 @@ examples:
   cascade-measure scans/ labels/ --scheme totalspineseg -o tables/          a folder; one bad scan does not stop the rest
   cascade-measure cases/ cases/ --scheme verse --ignore 90 -o tables/       <case>_image.nii.gz beside <case>_labels.nii.gz
 
-In folders, labels belong to the scan with the same relative path and name; endings such as _labels, _levels, _seg and _image do not
+In folders, labels belong to the scan with the same relative path and name (a DICOM series is a folder, labels of series/ are series.nii.gz
+or series.dcm, a SEG); endings such as _labels, _levels, _seg and _image do not
 count. OUT gets a table for each scan and levels.tsv with all of them. Masks of whole vertebrae are cut to bodies along the canal, and
 refused without one. The columns are explained in docs/measurements.md.
 
@@ -101,17 +102,20 @@ def _measure_all(options: argparse.Namespace) -> int:
 def _pairs(images: Path, labels: Path, output: Path) -> Iterator[tuple[Path, Path, Path | None]]:
     """Each scan of a folder with its name and its labels; None where there are none, or several."""
     from cascade.evaluation.pairs import stem
-    from cascade.io.formats import find_scans, find_suffix
+    from cascade.io.formats import DICOM, find_scans, find_suffix
 
-    scans = [file for file, kind in find_scans(images, output) if not kind.is_dicom]
+    inside = labels if labels != images else None
+    found_there = [(file, kind) for file, kind in find_scans(images, output) if inside is None or inside not in file.parents]
+    scans = list(dict.fromkeys(file.parent if kind is DICOM else file for file, kind in found_there))
     if not scans:
-        raise InputError(f"{images}: expected scans (NIfTI, NRRD, MetaImage) in this folder; found none")
-    others = [file for file in sorted(labels.rglob("*")) if find_suffix(file.name) and file not in scans]
+        raise InputError(f"{images}: expected scans in this folder; found none")
+    slices = {file for file, kind in found_there if kind is DICOM}
+    others = [file for file in sorted(labels.rglob("*")) if find_suffix(file.name) and file not in scans and file not in slices]
     by_name: dict[Path, list[Path]] = {}
     for file in others:
         by_name.setdefault(file.relative_to(labels).with_name(_bare(stem(file))), []).append(file)
     for image in scans:
-        name = image.relative_to(images).with_name(_bare(stem(image)))
+        name = image.relative_to(images).with_name(_bare(stem(image))) if image != images else Path(images.name)
         found = by_name.get(name, [])
         yield name, image, found[0] if len(found) == 1 else None
 
@@ -124,21 +128,34 @@ def _bare(name: str) -> str:
 
 def _measure_one(image: Path, labels: Path, output: Path, options: argparse.Namespace) -> None:
     """Measure one scan and write its table; tell what was done to its labels."""
-    from cascade.io.formats import read_labels_file, read_scan_file
+    from cascade.io.formats import DICOM, format_of, read_labels_file, read_scan_file
     from cascade.measure import measure, save_table
     from cascade.measure.masks import ready
     from cascade.notices import Notice
 
     scan, _ = read_scan_file(image)
-    numbers, grid = read_labels_file(labels)
-    if not scan.grid.matches(grid, tol_mm=0.01):
-        raise InputError(f"{labels}: expected labels on the grid of {image}; found another; resample them by nearest neighbour first")
-    scheme = _scheme(np.where(np.isin(numbers, options.ignore), 0, numbers), grid, labels, options.scheme)
+    if format_of(labels) is DICOM:
+        segments = _segments(labels, scan.grid)
+        numbers, grid, scheme = segments.data, segments.grid, segments.scheme
+    else:
+        numbers, grid = read_labels_file(labels)
+        if not scan.grid.matches(grid, tol_mm=0.01):
+            raise InputError(f"{labels}: expected labels on the grid of {image}; found another; resample them by nearest neighbour first")
+        scheme = _scheme(np.where(np.isin(numbers, options.ignore), 0, numbers), grid, labels, options.scheme)
     ready_labels, cut, note = ready(numbers, scan.grid, scheme, path=labels, ignore=options.ignore)
     if note:
         console.warn(labels, Notice("bodies-cut", None, note))
     save_table(measure(ready_labels, scan, cut), output)
     console.tell(str(output))
+
+
+def _segments(labels: Path, grid: Grid) -> LabelMap:
+    """The structures of a DICOM SEG, which names them."""
+    from cascade.io.extras import extra
+
+    with extra("dicom", str(labels)):
+        from cascade.io.dicom_seg import read_seg_on
+    return read_seg_on(labels, grid)
 
 
 def _scheme(numbers: NDArray[Any], grid: Grid, labels: Path, wanted: str | None) -> LabelScheme:

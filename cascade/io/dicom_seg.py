@@ -23,9 +23,9 @@ from cascade.io.dicom_files import DAMAGED, attribute, quiet
 from cascade.io.dicom_headers import referable
 from cascade.io.files import replacing
 from cascade.io.formats import NOT_DICOM, SEG_TYPES, SegType, Source
-from cascade.labels import is_level, rank
+from cascade.labels import VERSE, is_level, rank
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
-from cascade.volume import Grid, LabelMap
+from cascade.volume import Grid, LabelMap, box_between
 
 #: The series number of a segmentation: the source's, and this in front.
 _SERIES_OFFSET = 9000
@@ -131,6 +131,35 @@ def read_dicom_seg(path: Path) -> tuple[NDArray[np.uint16], Grid, dict[int, str]
     names = {int(number): str(seg.get_segment_description(number).segment_label) for number in seg.segment_numbers}
     shape = data.shape
     return data, Grid((shape[0], shape[1], shape[2]), affine), names
+
+
+def read_seg_on(path: Path, grid: Grid) -> LabelMap:
+    """Read a DICOM SEG whose segments are named as structures are, onto the grid of the scan that it was made from.
+
+    Raises
+    ------
+    InputError
+        As for `read_dicom_seg`, and where a segment has another name, or the voxels lie elsewhere.
+    """
+    numbers, part, names = read_dicom_seg(path)
+    strangers = [name for name in names.values() if name not in VERSE]
+    if strangers:
+        found = ", ".join(strangers[:5])
+        raise InputError(
+            f"{path}: expected segments named L4, L4-L5, sacrum, canal, ...; found {found}; convert it to NIfTI, and say --scheme"
+        )
+    table = np.zeros(int(numbers.max()) + 1, dtype=np.uint8)
+    for number, name in names.items():
+        if number < len(table):
+            table[number] = VERSE[name]
+    turned = LabelMap(table[numbers], part, VERSE).reoriented(grid.axcodes)
+    start = np.rint(grid.to_voxels(turned.grid.to_world(np.zeros(3)))).astype(int)
+    box = box_between(start, start + turned.grid.shape)
+    if (start < 0).any() or (start + turned.grid.shape > grid.shape).any() or not grid.cropped(box).matches(turned.grid, tol_mm=0.05):
+        raise InputError(f"{path}: expected segments on the grid of the scan; found another; give the series that it was made from")
+    whole = np.zeros(grid.shape, dtype=np.uint8)
+    whole[box] = turned.data
+    return LabelMap(whole, grid, VERSE)
 
 
 def _from_head_to_foot(structure: str) -> float:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from cascade.cli.measure import main
+from cascade.io.dicom import read_dicom
+from cascade.io.dicom_seg import write_dicom_seg
 from cascade.io.nifti import write_labels
 from cascade.labels import CANAL, SPIDER, TOTALSPINESEG, VERSE, LabelScheme
 from cascade.phantom import PhantomSpec, render
 from cascade.volume import LabelMap, Volume
+from tests.dicom_files import slices, write_series
 
 IMAGE, LABELS = render(PhantomSpec(shape=(11, 135, 165), spacing_mm=(5.0, 1.8, 1.8), thoracic=0))
 NO_SACRUM = LabelMap(np.where(LABELS.data == VERSE["sacrum"], 0, LABELS.data).astype(np.uint8), LABELS.grid, VERSE)
@@ -61,6 +64,33 @@ def test_the_same_labels_in_any_scheme_give_the_same_table(scheme: LabelScheme, 
     assert main([str(scan), str(noted), "-o", str(tmp_path / "b.tsv")]) == 0
     assert cells(tmp_path / "a.tsv") == cells(tmp_path / "b.tsv")
     assert {"L1", "L4-L5", "canal"} <= {row[0] for row in cells(tmp_path / "a.tsv")}
+
+
+def test_series_and_their_segs_are_measured_as_files_are(scan: Path, tmp_path: Path) -> None:
+    image, labels = (part.reoriented("PSR") for part in (IMAGE, NO_SACRUM))
+    folder = write_series(slices(image), tmp_path / "studies" / "patient" / "series")
+    (tmp_path / "results" / "patient").mkdir(parents=True)
+    write_dicom_seg(labels, tmp_path / "results" / "patient" / "series.dcm", read_dicom(folder)[1])
+    assert main([str(tmp_path / "studies"), str(tmp_path / "results"), "-o", str(tmp_path / "tables")]) == 0
+    noted = written(NO_SACRUM, tmp_path / "noted.nii.gz", noted=True)
+    assert main([str(scan), str(noted), "-o", str(tmp_path / "plain.tsv")]) == 0
+    ours, plain = (
+        {row[0]: row for row in cells(path)} for path in (tmp_path / "tables" / "patient" / "series.tsv", tmp_path / "plain.tsv")
+    )
+    assert ours.keys() == plain.keys()
+    middle = plain["structure"].index("middle_mm")
+    assert float(ours["L4"][middle]) == pytest.approx(float(plain["L4"][middle]), abs=0.11)
+    assert (tmp_path / "tables" / "levels.tsv").read_text(encoding="utf-8").splitlines()[1].startswith("patient/series\tL1\t")
+
+
+def test_a_seg_of_another_series_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, labels = (part.reoriented("PSR") for part in (IMAGE, NO_SACRUM))
+    folder = write_series(slices(image), tmp_path / "series")
+    write_dicom_seg(labels, tmp_path / "seg.dcm", read_dicom(folder)[1])
+    other = Volume(image.data[:, :-9], image.grid.cropped((slice(0, image.grid.shape[0]), slice(9, image.grid.shape[1]), slice(0, 11))))
+    write_series(slices(other), tmp_path / "other")
+    assert main([str(tmp_path / "other"), str(tmp_path / "seg.dcm"), "-o", str(tmp_path / "a.tsv")]) == 1
+    assert "on the grid of the scan" in capsys.readouterr().err
 
 
 def test_a_number_that_the_scheme_does_not_know_is_an_error(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
