@@ -23,8 +23,8 @@ from tqdm import tqdm
 from cascade import CascadeError, LabelMap, Segmenter, Volume
 from cascade.evaluation.compare import StructureScore, compare
 from cascade.io.cases import Case, read_cases
+from cascade.io.scan import MIN_VOXELS
 from cascade.labels import VERSE
-from cascade.pipeline import MIN_VOXELS
 from cascade.volume import Grid, resample_array
 
 #: A structure is judged where a variant leaves at least this part of its volume.

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from cascade.cohorts.find import jobs_for
@@ -23,14 +22,12 @@ from cascade.cohorts.keep import Keep
 from cascade.cohorts.manifest import Outcome
 from cascade.cohorts.run import Task, run_cohort
 from cascade.cohorts.workers import Workers
-from cascade.errors import InputError, NoSpineError, NumberingError, WorkersError
-from cascade.io.formats import Source
-from cascade.io.memory import read_image
+from cascade.errors import NoSpineError, NumberingError, WorkersError
+from cascade.io.scan import naming_the_file, read_scan
 from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.measure import Measurement
 from cascade.networks.backends import load_networks
 from cascade.networks.patches import Network
-from cascade.networks.preprocess import finite
 from cascade.networks.threads import usable_cores
 from cascade.networks.views import less_sure, view
 from cascade.notices import Notice, rounded_down
@@ -41,15 +38,12 @@ from cascade.postproc.told import about_labels, not_in_scheme
 from cascade.segmentation import NumberingResult, Perception, Segmentation, levels_of
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
-from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, LabelMap, Volume
+from cascade.volume import LabelMap
 
 #: The process whose networks have started threads; one that is forked from it has none of them, and would wait for them for ever.
 _processes: set[int] = set()
 #: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
 _NETWORKS = threading.Lock()
-MIN_VOXELS, FEW_SLICES = 5, 8
-#: The bore of a scanner along a whole body: what lies beyond is an error in the header, and hours of work.
-MAX_EXTENT_MM3 = 1e9
 
 #: Clicks, or the file that holds them.
 Clicks = Sequence[Click] | str | os.PathLike[str]
@@ -156,7 +150,7 @@ class Segmenter:
     ) -> tuple[Perception, Segmentation]:
         """`segment`, and the networks' answer that the result follows from."""
         target, given = get_scheme(scheme), _clicks(clicks)
-        with _naming_the_file(image):
+        with naming_the_file(image):
             seen = self.perceive(image, series, affine)
             result = self.name(seen, scheme=target, numbering=numbering, clicks=given)
             if repeat:
@@ -327,32 +321,6 @@ def _segmenter(device: str) -> Segmenter:
     return Segmenter.from_pretrained(device)
 
 
-def read_scan(image: Any, series: str | None = None, affine: ArrayLike | None = None) -> tuple[Volume, Source | None, tuple[Notice, ...]]:
-    """Read and check a scan, see `Segmenter.segment`; what is not finite becomes background.
-
-    Raises
-    ------
-    InputError
-        The scan is too small, constant, or holds no number.
-    """
-    name, (scan, source) = _name_of(image), read_image(image, series, affine)
-    notices = [*source.notices] if source else []
-    if min(scan.grid.shape) < MIN_VOXELS:
-        raise InputError(f"{name}: expected at least {MIN_VOXELS} voxels along each axis, got {scan.grid.shape}")
-    extent_mm = np.multiply(scan.grid.shape, scan.grid.spacing_mm)
-    if not MIN_EXTENT_MM <= extent_mm.max() <= MAX_EXTENT_MM or extent_mm.prod() > MAX_EXTENT_MM3:
-        found = " x ".join(f"{length:.4g}" for length in extent_mm)
-        raise InputError(f"{name}: expected the field of view of a scanner; found {found} mm; correct the header's voxel spacing")
-    if min(scan.grid.shape) <= FEW_SLICES:
-        notices.append(Notice("few-slices", None, f"only {min(scan.grid.shape)} slices; the outer parts of the spine are not in view"))
-    with _naming_the_file(image):
-        scan, said = finite(scan)
-    notices += said
-    if scan.data.min() == scan.data.max():
-        raise InputError(f"{name}: expected an image; every voxel has the value {scan.data.flat[0]:g}")
-    return scan, source, tuple(notices)
-
-
 def _check_not_forked() -> None:
     if _processes and os.getpid() not in _processes:
         raise WorkersError(
@@ -363,24 +331,6 @@ def _check_not_forked() -> None:
 
 def _clicks(clicks: Clicks) -> tuple[Click, ...]:
     return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
-
-
-@contextlib.contextmanager
-def _naming_the_file(image: Any) -> Iterator[None]:
-    """Put the scan's name in front of errors that do not know it."""
-    name = _name_of(image)
-    try:
-        yield
-    except MemoryError as error:
-        raise InputError(f"{name}: expected a scan that fits into memory with its results; it does not; cut or resample it") from error
-    except (InputError, NumberingError) as error:
-        if str(error).startswith(f"{name}:"):
-            raise
-        raise type(error)(f"{name}: {error}") from error
-
-
-def _name_of(image: Any) -> str:
-    return os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
 
 
 def _spine_notices(spine: Spine) -> Iterator[Notice]:

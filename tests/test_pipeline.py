@@ -18,8 +18,9 @@ import cascade
 from cascade.errors import CascadeError, InputError, NoSpineError, NumberingError, SchemeError
 from cascade.evaluation.metrics import dice
 from cascade.io.nifti import write_volume
+from cascade.io.scan import read_scan
 from cascade.labels import CASCADE, CASCADE_EXTENDED, SCHEMES, LabelScheme, rank
-from cascade.pipeline import Segmenter, read_scan
+from cascade.pipeline import Segmenter
 from cascade.postproc.clicks.click import Click
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import Perception, Segmentation

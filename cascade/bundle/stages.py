@@ -15,11 +15,12 @@ from torch import nn
 from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.io.formats import Source, write_labels_file
+from cascade.io.scan import read_scan
 from cascade.labels import LabelScheme
 from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.spec import StageSpec
 from cascade.notices import Notice
-from cascade.pipeline import Segmenter, read_scan
+from cascade.pipeline import Segmenter
 from cascade.segmentation import Segmentation
 from cascade.stage1_spine.locate import largest_column, locate
 from cascade.stage2_levels.classify import classify

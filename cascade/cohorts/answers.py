@@ -91,7 +91,7 @@ class Answer:
 def read_answer(
     path: Path, scan: tuple[Volume, Source | None, tuple[Notice, ...]], input_sha256: str | None, segmenter: Segmenter
 ) -> Perception | None:
-    """What `Answer.save` has kept, for a scan as `cascade.pipeline.read_scan` reads it.
+    """What `Answer.save` has kept, for a scan as `cascade.io.scan.read_scan` reads it.
 
     Returns
     -------

@@ -23,6 +23,7 @@ def walk(folder: Path, report: Callable[[OSError], None] | None = None) -> Itera
     linked: set[str] = set()
 
     def is_new(path: Path) -> bool:
+        """Whether a folder was not seen yet, by this or another way to it."""
         place = os.path.realpath(path)
         if path.is_symlink():
             if any(place == other or place.startswith(f"{other}{os.sep}") for other in own | linked):

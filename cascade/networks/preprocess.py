@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from cascade.errors import InputError
 from cascade.networks.spec import Normalisation, StageSpec
-from cascade.notices import Notice
 from cascade.volume import Volume
 
 #: Percentiles and moments of larger scans are taken from at most about this many evenly spaced voxels.
@@ -64,23 +63,6 @@ def _evenly_spaced(data: NDArray[np.float32]) -> NDArray[np.float32]:
     while math.gcd(step, data.size) > 1:
         step += 1
     return data.ravel()[::step]
-
-
-def finite(scan: Volume) -> tuple[Volume, tuple[Notice, ...]]:
-    """Make what is NaN or infinite background (the scan's lowest value), and say so.
-
-    Raises
-    ------
-    InputError
-        No voxel holds a finite number.
-    """
-    sound = np.isfinite(scan.data)
-    if sound.all():
-        return scan, ()
-    if not sound.any():
-        raise InputError("expected an image; no voxel holds a finite number")
-    text = f"{float(1 - sound.mean()):.2%} of the voxels are NaN or infinite; they are taken as background"
-    return Volume(np.where(sound, scan.data, scan.data[sound].min()), scan.grid), (Notice("not-finite", None, text),)
 
 
 def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = None) -> Volume:

@@ -103,6 +103,7 @@ class _Writer:
         self._given, self._taken, self._nodes = weights, dict[str, Array](), list[bytes]()
 
     def graph(self) -> Graph:
+        """All nodes; every weight that was given must have been taken."""
         unused = [name for name in self._given if name not in self._taken]
         if unused:
             raise ValueError(f"expected no {unused[0]}")

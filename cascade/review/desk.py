@@ -14,10 +14,11 @@ from typing import Any
 from cascade.cohorts.answers import answer_path, read_answer
 from cascade.cohorts.manifest import digest_of
 from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewConflictError
+from cascade.io.scan import read_scan
 from cascade.networks.progress import heard_by
 from cascade.networks.spec import CASCADE_STAGES
 from cascade.notices import RANKS, Notice, Rank
-from cascade.pipeline import Segmenter, read_scan
+from cascade.pipeline import Segmenter
 from cascade.review.edits import Edit
 from cascade.review.files import SHOWN, Files
 from cascade.review.items import Item

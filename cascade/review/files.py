@@ -24,9 +24,9 @@ from cascade.io.extras import extra
 from cascade.io.files import replacing, together
 from cascade.io.formats import NIFTI, read_labels_file
 from cascade.io.nifti import noted_scheme, write_labels
+from cascade.io.scan import read_scan
 from cascade.labels import CANAL, VERSE, LabelScheme, get_scheme, rank
 from cascade.notices import Notice
-from cascade.pipeline import read_scan
 from cascade.postproc.clicks.click import clicks_to_json
 from cascade.report.page import save_report, thumbnail_of
 from cascade.review.edits import Edit

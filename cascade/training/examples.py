@@ -13,8 +13,9 @@ from torch import Tensor
 
 from cascade.errors import CascadeError, InputError
 from cascade.io.cases import Case
+from cascade.io.scan import finite
 from cascade.io.schemes import doubt
-from cascade.networks.preprocess import detailed_input, finite
+from cascade.networks.preprocess import detailed_input
 from cascade.networks.spec import StageSpec
 from cascade.notices import Notice
 from cascade.points import NamedPoints, near_points, read_points

@@ -16,7 +16,8 @@ from cascade.cohorts import answers
 from cascade.cohorts.answers import answer_path, read_answer
 from cascade.cohorts.manifest import digest_of
 from cascade.io.nifti import write_volume
-from cascade.pipeline import Segmenter, read_scan
+from cascade.io.scan import read_scan
+from cascade.pipeline import Segmenter
 from cascade.postproc.clicks.click import Click
 from cascade.segmentation import Perception
 from cascade.volume import LabelMap, Volume

@@ -52,7 +52,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "cascade", folder / "cascade", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "weights").symlink_to(packaged_weights())
     (folder / "tests").mkdir()
-    for name in ("__init__.py", "test_architecture.py"):
+    for name in ("__init__.py", "dicom_files.py", "test_architecture.py"):
         shutil.copy(ROOT / "tests" / name, folder / "tests" / name)
     for recipe in RECIPES.values():
         for path, content in new_files(recipe).items():

@@ -22,9 +22,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from cascade.errors import CascadeError, CheckpointError, InputError
 from cascade.io import dicom_files
 from cascade.io.formats import read_labels_file, read_scan_file
+from cascade.io.scan import read_scan
 from cascade.networks.checkpoint import build_network, load_checkpoint
 from cascade.networks.spec import StageSpec
-from cascade.pipeline import read_scan
 from cascade.volume import MAX_VOXELS, Grid, Volume
 from tests import blocks
 from tests.dicom_files import slices, write_series
