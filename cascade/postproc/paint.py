@@ -61,7 +61,8 @@ def paint(
 def parts_of(names: Mapping[int, str], scheme: LabelScheme) -> Parts:
     """Which instance values make up each structure, in the order of `names`, and whether the canal is asked for.
 
-    >>> parts_of({3: "L4", 7: "L5", 8: "L4"}, LabelScheme("two", {"L4": 1, "L5": 2}))
+    >>> from cascade.labels import CASCADE
+    >>> parts_of({3: "L4", 7: "L5", 8: "L4"}, CASCADE)
     (((3, 8), (7,)), False)
     """
     by_name: dict[str, list[int]] = {}
