@@ -74,12 +74,8 @@ def _output(text: str) -> Path:
     """A label file or a folder. What looks like a file of another kind is one only if it ends in a slash, or is a folder already."""
     path = Path(text)
     suffix = path.suffix.lower()
-    if (
-        text.endswith(("/", os.sep))
-        or os.path.isdir(path)
-        or find_suffix(path.name, OUTPUT_SUFFIXES)
-        or not _KIND_OF_FILE.fullmatch(suffix)
-    ):
+    is_folder = text.endswith(("/", os.sep)) or os.path.isdir(text)  # noqa: PTH112  # Path.is_dir fails where a name is too long
+    if is_folder or find_suffix(path.name, OUTPUT_SUFFIXES) or not _KIND_OF_FILE.fullmatch(suffix):
         return path
     wayout = _ANOTHER_WAY.get(suffix, "choose one of these, or end the name of a folder with /")
     raise argparse.ArgumentTypeError(f"{text}: expected {', '.join(OUTPUT_SUFFIXES)}, or a folder; found {suffix}; {wayout}")
