@@ -174,7 +174,7 @@ def line(run: Run) -> str:
 def table(runs: list[Run]) -> str:
     """The table of the documentation."""
     rows = [
-        "| clicks | structures touched | Dice before | Dice after | mean change elsewhere | largest fall elsewhere |",
+        "| clicks | structures clicked | Dice before | Dice after | mean change elsewhere | largest fall elsewhere |",
         "|---|---|---|---|---|---|",
     ]
     for count in COUNTS:

@@ -47,12 +47,12 @@ class Found(NamedTuple):
 
 
 def main() -> None:
-    """Locate the spine in every case and in made scans, and print a line for each data set."""
+    """Locate the spine in every case and in synthetic scans, and print a line for each data set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="val")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--made", type=int, default=60, help="number of made scans (default: 60)")
+    parser.add_argument("--made", type=int, default=60, help="number of synthetic scans (default: 60)")
     options = parser.parse_args()
     stage1 = load_checkpoint("stage1_spine", options.weights)
     by_dataset: dict[str, list[Found]] = {}
@@ -64,7 +64,7 @@ def main() -> None:
         print(f"{dataset:15} {len(rows):5}  {summary(rows)}")
     made = spineless_examples(stage1.spec, options.made, _SEED)
     taken = sum(has_spine(Volume(scan.image.float().numpy(), scan.grid), stage1) for scan in tqdm(made))
-    print(f"a spine was found in {taken} of {options.made} made scans without one")
+    print(f"a spine was found in {taken} of {options.made} synthetic scans without one")
 
 
 def judge(case: Case, stage1: Checkpoint) -> Found:

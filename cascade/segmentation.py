@@ -79,7 +79,7 @@ class NumberingResult:
     second_best : tuple of (str or None)
         Bodies from the top down in the next best of the same numberings.
     margin : float
-        Its cost above the best, in nats; infinite if there is none.
+        How much worse it is: e^margin times less likely; infinite if there is none.
     """
 
     confidence: float

@@ -14,7 +14,7 @@ from cascade.cli.parser import Parser
 _EXAMPLES = """\
 examples:
   cascade-export bundle bundles/                       three MONAI bundles: spine, tissues, and the whole cascade
-  cascade-export onnx networks/                        stage1_spine.onnx, stage2_levels.onnx, and a StageSpec beside each
+  cascade-export onnx networks/                        stage1_spine.onnx, stage2_levels.onnx, and a JSON beside each that describes it
   cascade-export torchscript networks/ --weights mine  both networks from weights of your own
 
 Every network is compared with torch before it is left in OUT; one that differs by more than 0.001 is an error.

@@ -11,7 +11,7 @@ from typing import Any
 from cascade._version import __version__
 from cascade.cli.loading import Loading
 from cascade.errors import CheckpointError
-from cascade.io.extras import EXTRAS, missing
+from cascade.io.extras import EXTRAS, HOW, missing
 from cascade.io.formats import FORMATS
 from cascade.labels import SCHEMES
 
@@ -63,7 +63,7 @@ def as_text(known: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_HOW = 'not installed; pip install "cascade-spine[{}]"'
+_HOW = f"not installed; {HOW}"
 
 
 def _format_line(form: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ examples:
   cascade-train stage2 --data cases/cases.tsv --out runs/levels --minutes 110
   cascade-train stage2 --data cases/ --out runs/levels --resume           go on after a kill, as if it had not happened
   cascade-train stage2 --data mine/ --out runs/mine --init runs/levels    start from weights
-  cascade-train stage2 --mean runs/before runs/levels --odds disc=0.6 --out runs/both               the mean of the weights of two legs
+  cascade-train stage2 --mean runs/before runs/levels --odds disc=0.6 --out runs/both               the mean of the weights of two runs
   torchrun --nproc-per-node 4 -m cascade.cli.train stage2 --data cases/ --out runs/levels           on four GPUs
   cascade-segment scan.nii.gz -o levels.nii.gz --weights runs/both        use stage1_spine.* and stage2_levels.* of a folder
 

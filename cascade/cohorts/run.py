@@ -169,7 +169,7 @@ def run_cohort(
     manifest : Path, optional
         Of the folder of outputs.
     resume : bool
-        Leave out what the manifest says is settled (it is yielded first, marked as `earlier`).
+        Leave out what the manifest says is done or refused (it is yielded first, marked as `earlier`).
     stop : callable
         Once it returns True, the scans in work are finished and no other is begun.
 

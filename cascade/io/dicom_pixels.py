@@ -17,6 +17,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from cascade.errors import InputError
 from cascade.io.dicom_files import DAMAGED, attribute, functional_group, quiet, whole
+from cascade.io.extras import HOW
 from cascade.volume import MAX_VOXELS
 
 #: Photometric interpretations of grey images.
@@ -132,8 +133,8 @@ def _decoded(dataset: Dataset, name: str) -> NDArray[Any]:
             return pixels.reshape(-1, whole(dataset, "Rows", 0), whole(dataset, "Columns", 0))
     except (RuntimeError, NotImplementedError) as error:
         raise InputError(
-            f'{name}: expected pixels that can be decoded; no decoder for {syntax.name}; pip install "cascade-spine[dicom]", '
-            f"or decompress the files first (gdcmconv --raw)"
+            f"{name}: expected pixels that can be decoded; no decoder for {syntax.name}; decompress the files first (gdcmconv --raw), "
+            f"or {HOW.format('dicom')}"
         ) from error
     except DAMAGED as error:
         raise InputError(f"{name}: expected pixels; the file is truncated or damaged ({type(error).__name__}); export it again") from None

@@ -21,7 +21,9 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "completion": ("shtab",),
     }
 )
-_MISSING = '{purpose}: expected the package {package}; it is not installed; pip install "cascade-spine[{name}]"'
+#: No index has the package; its extras are installed from where it came from.
+HOW = 'in the clone of cascade: pip install -c constraints.txt ".[{}]"'
+_MISSING = "{purpose}: expected the package {package}; it is not installed; {how}"
 
 
 def missing(name: str) -> list[str]:
@@ -32,7 +34,7 @@ def missing(name: str) -> list[str]:
 def require(name: str, purpose: str) -> None:
     """Raise the error of `extra` before anything that needs it is done; its parameters and errors are the same."""
     for package in missing(name):
-        raise MissingExtraError(_MISSING.format(purpose=purpose, package=package, name=name))
+        raise MissingExtraError(_MISSING.format(purpose=purpose, package=package, how=HOW.format(name)))
 
 
 @contextlib.contextmanager
@@ -42,7 +44,7 @@ def extra(name: str, purpose: str) -> Iterator[None]:
     Parameters
     ----------
     name : str
-        The extra, as in ``pip install "cascade-spine[name]"``.
+        The extra, as in ``pip install ".[name]"``.
     purpose : str
         What it is needed for; starts the message.
 
@@ -53,10 +55,10 @@ def extra(name: str, purpose: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with extra("itk", "t2.mha"):
+    >>> with extra("itk", "t2.mha"):  # doctest: +ELLIPSIS
     ...     import no_such_package
     Traceback (most recent call last):
-    cascade.errors.MissingExtraError: t2.mha: expected the package no_such_package; it is not installed; pip install "cascade-spine[itk]"
+    cascade.errors.MissingExtraError: t2.mha: expected the package no_such_package; it is not installed; in the clone of cascade: ...
     """
     try:
         yield
@@ -64,4 +66,4 @@ def extra(name: str, purpose: str) -> Iterator[None]:
         package = (error.name or "").split(".")[0]
         if package == "cascade":
             raise
-        raise MissingExtraError(_MISSING.format(purpose=purpose, package=package, name=name)) from error
+        raise MissingExtraError(_MISSING.format(purpose=purpose, package=package, how=HOW.format(name))) from error

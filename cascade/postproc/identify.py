@@ -126,7 +126,8 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     last = max(i for i, name in enumerate(naming.names) if name)
-    notices = tuple(_notices(chain, naming, structures, instances, room_below[last], parameters.costs))
+    about_all = numbering_notices(naming, structures, room_below[last], parameters.costs, told=numbering.count)
+    notices = (*about_all, *_notices(chain, naming, structures, instances, parameters.costs))
     return Identified(instances, structures, names, naming, notices)
 
 
@@ -260,10 +261,8 @@ def _notices(
     naming: Naming,
     structures: Mapping[str, Instance],
     instances: InstanceMap,
-    room_below_mm: float,
     costs: CostParameters,
 ) -> Iterator[Notice]:
-    yield from numbering_notices(naming, structures, room_below_mm, costs)
     doubt = None if naming.confidence < costs.uncertain_below else _doubt(chain, naming, instances, costs)
     if doubt:
         yield Notice("numbering-uncertain", None, doubt)
@@ -302,7 +301,9 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> 
     return SACRUM not in naming.names and any(volume >= collapsed * float(np.median(named)) for volume in below)
 
 
-def numbering_notices(naming: Naming, structures: Collection[str], room_below_mm: float, costs: CostParameters) -> Iterator[Notice]:
+def numbering_notices(
+    naming: Naming, structures: Collection[str], room_below_mm: float, costs: CostParameters, *, told: int | None = None
+) -> Iterator[Notice]:
     """What to know about the names as a whole.
 
     Parameters
@@ -313,16 +314,19 @@ def numbering_notices(naming: Naming, structures: Collection[str], room_below_mm
     room_below_mm : float
         Field of view below the last body.
     costs : CostParameters
+    told : int, optional
+        The number of lumbar vertebrae that the user has told. What was told is a note.
     """
     if SACRUM not in structures and room_below_mm < costs.view_of_one_more_mm:
         yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
     if naming.confidence < costs.uncertain_below:
         text = f"the levels have a probability of {rounded_down(naming.confidence, 3)}, given the number of lumbar vertebrae; "
         yield Notice("numbering-uncertain", None, text + _next_best(naming))
+    as_told: Rank = "warning" if told is None else "note"
     if "L6" in naming.names:
-        yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named")
+        yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named", as_told)
     if naming.variant.startswith("four-lumbar") and "L4" in naming.names:
-        yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named")
+        yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named", as_told)
     if naming.possible:
         count = {4: "four", 6: "six"}.get(lumbar_count(naming.possible), "five")
         text = f"a transitional vertebra is possible; with {count} lumbar vertebrae the names from the top down would be: "

@@ -104,8 +104,8 @@ class Agreement:
         Of the naming: at most that of the surest series.
     disagreeing : mapping of str to tuple of (str or None)
         Series that alone, and without doubt, would be named otherwise, and how, from head to foot.
-    settled : frozenset of str
-        Codes of warnings about the names of a single series that the other series have settled.
+    overruled : frozenset of str
+        Codes of warnings about the names of a single series that the study knows better.
     notices : tuple of Notice
         About the names, whichever the series.
     known : Numbering
@@ -116,7 +116,7 @@ class Agreement:
     naming: Naming
     confidence: float
     disagreeing: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    settled: frozenset[str] = frozenset()
+    overruled: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
     known: Numbering = field(default_factory=Numbering)
 
@@ -157,9 +157,9 @@ def agree(witnesses: Sequence[Witness], numbering: Numbering) -> Agreement:
     shows_sacrum = any(w.laid.chain.sacrum is not None for w in matched)
     room = max(w.laid.room_below_mm[-1] for w in matched)
     sure = dataclasses.replace(naming, confidence=agreed.confidence)
-    notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs))
-    settled = frozenset({"no-sacrum-in-view"} if shows_sacrum else ())
-    return dataclasses.replace(agreed, disagreeing=disagreeing, settled=settled, notices=notices)
+    notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs, told=numbering.count))
+    overruled = frozenset({"lumbar-count-4", "lumbar-count-6"} | ({"no-sacrum-in-view"} if shows_sacrum else set()))
+    return dataclasses.replace(agreed, disagreeing=disagreeing, overruled=overruled, notices=notices)
 
 
 def _joint(column: Column, weighed: Mapping[str, Sequence[Weighed]]) -> list[Weighed]:

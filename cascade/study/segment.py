@@ -186,7 +186,7 @@ def _as_agreed(result: Segmentation, agreed: Agreement) -> Segmentation:
     levels = tuple(
         dataclasses.replace(each, confidence=float(rounded_down(each.confidence * agreed.confidence, 4))) for each in result.levels
     )
-    own = [notice for notice in result.warnings if notice.code not in agreed.settled]
+    own = [notice for notice in result.warnings if notice.code not in agreed.overruled]
     return dataclasses.replace(result, numbering=sure, levels=levels, warnings=(*own, *agreed.notices))
 
 

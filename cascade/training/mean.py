@@ -1,4 +1,4 @@
-"""How a recipe ends: the mean of the weights of several legs, and the odds of a class."""
+"""How a recipe ends: the mean of the weights of several runs, and the odds of a class."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_mean(stage: str, folders: Sequence[Path], out: Path, odds: Mapping[str
     for checkpoint, folder in zip(checkpoints, folders, strict=True):
         if _architecture(checkpoint.spec) != _architecture(spec):
             raise TrainingError(
-                f"{folder}: expected the network, classes and spacing of {folders[-1]}; only legs of one recipe have a mean"
+                f"{folder}: expected the network, classes and spacing of {folders[-1]}; only runs of one recipe have a mean"
             )
     states = [checkpoint.network.state_dict() for checkpoint in checkpoints]
     mean.load_state_dict({name: torch.stack([state[name].double() for state in states]).mean(0) for name in states[-1]})

@@ -25,7 +25,7 @@ class PatchChoice:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The recipe of one training leg.
+    """The recipe of one run of training.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Recipe:
         computed, not what, up to rounding.
     augmentation : Augmentation
     spineless : int
-        How many made scans without a spine are trained with besides, so that a ball is not taken for one.
+        How many synthetic scans without a spine are trained with besides, so that a ball is not taken for one.
     legs : tuple of str
         What was trained before, for the record.
     """

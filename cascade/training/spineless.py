@@ -1,4 +1,4 @@
-"""Made scans without a spine, so that stage 1 learns to say no: bottles, balls and blocks of even brightness, and noise."""
+"""Synthetic scans without a spine, so that stage 1 learns to say no: bottles, balls and blocks of even brightness, and noise."""
 
 from __future__ import annotations
 

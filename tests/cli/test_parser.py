@@ -50,7 +50,7 @@ def test_without_the_extra_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SystemExit) as caught:
         segment.main(["--completion", "bash"])
     assert caught.value.code == 1
-    assert 'pip install "cascade-spine[completion]"' in capsys.readouterr().err
+    assert 'pip install -c constraints.txt ".[completion]"' in capsys.readouterr().err
 
 
 def test_help_into_a_closed_pipe_ends_quietly() -> None:

@@ -175,7 +175,10 @@ class TestOutput:
         monkeypatch.chdir(folder.parent)
         monkeypatch.setitem(sys.modules, module, None)
         assert command.main([str(folder / "a.nii"), *words, "--weights", "nowhere"]) == 1
-        assert f'expected the package {module}; it is not installed; pip install "cascade-spine[' in capsys.readouterr().err
+        assert (
+            f'expected the package {module}; it is not installed; in the clone of cascade: pip install -c constraints.txt ".['
+            in capsys.readouterr().err
+        )
 
 
 class TestInfo:

@@ -114,7 +114,7 @@ def test_both_networks_are_exported_with_their_specs(oracle_weights: Path, tmp_p
 
 def test_without_onnx_the_error_names_the_extra(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r"network\.onnx: expected the package onnx.*cascade-spine\[onnx\]"):
+    with pytest.raises(MissingExtraError, match=r"network\.onnx: expected the package onnx.*\.\[onnx\]"):
         write_onnx(checkpoint, tmp_path / "network.onnx")
 
 

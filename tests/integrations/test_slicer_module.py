@@ -125,7 +125,7 @@ def test_the_command_gets_the_users_environment_not_slicers(logic: ModuleType, t
 
 
 def test_a_program_that_is_not_there_is_an_error_that_helps(logic: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(logic.CascadeSpineError, match=r"pip install cascade-spine\[itk\]"):
+    with pytest.raises(logic.CascadeSpineError, match=r'pip install -c constraints.txt "\.\[itk\]"'):
         logic.find_command(str(tmp_path / "none"))
     program = script(tmp_path, "")
     assert logic.find_command(program) == program

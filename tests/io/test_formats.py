@@ -171,5 +171,5 @@ def test_a_missing_library_is_an_error_that_names_the_extra(
     for module in {f"cascade.io.{name}" for name in ("itk", "dicom", "dicom_files", "dicom_seg", "dicom_series")} & set(sys.modules):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=rf'package {package}; .*pip install "cascade-spine\[{extra}\]"'):
+    with pytest.raises(MissingExtraError, match=rf'package {package}; .*pip install -c constraints.txt "\.\[{extra}\]"'):
         write_labels_file(blocks.labels(), tmp_path / f"levels{suffix}")

@@ -372,6 +372,12 @@ class TestAnotherLumbarCount:
         assert lowest(naming) == "L6"
         assert naming.variant == "six-lumbar"
 
+    @pytest.mark.parametrize(("count", "expected"), [(None, "warning"), (6, "note")])
+    def test_six_lumbar_vertebrae_are_a_warning_unless_the_user_told_them(self, count: int | None, expected: str) -> None:
+        naming = self.named_with_evidence(for_six=20.0, numbering=Numbering(count=count))
+        notices = numbering_notices(naming, {SACRUM}, ROOM, CostParameters(), told=count)
+        assert {notice.code: notice.rank for notice in notices}["lumbar-count-6"] == expected
+
     def test_what_is_asked_for_is_no_possibility(self) -> None:
         naming = self.named_with_evidence(for_six=8.0, numbering=Numbering(count=5))
         assert lowest(naming) == "L5"

@@ -52,7 +52,7 @@ def test_a_series_without_the_sacrum_is_named_by_one_that_shows_it() -> None:
     assert both.names_in("whole") == ("T12", "L1", "L2", "L3", "L4", "L5")
     assert both.names_in("cut") == ("T12", "L1", "L2", "L3")
     assert both.disagreeing == {}
-    assert "no-sacrum-in-view" in both.settled
+    assert "no-sacrum-in-view" in both.overruled
 
 
 def test_the_order_of_the_series_does_not_matter() -> None:

@@ -126,8 +126,8 @@ def find_command(chosen: str = "") -> str:
     found = shutil.which(chosen or COMMAND)
     if not found:
         raise CascadeSpineError(
-            f"{chosen or COMMAND}: expected the command of cascade; it is not there. Install it with 'pip install cascade-spine[itk]' "
-            "in an environment of its own, and choose <environment>/bin/cascade-segment here."
+            f"{chosen or COMMAND}: expected the command of cascade; it is not there. In a clone of cascade type "
+            "'python -m venv spine', then 'spine/bin/pip install -c constraints.txt \".[itk]\"', and choose spine/bin/cascade-segment here."
         )
     return found
 
