@@ -32,7 +32,7 @@ from cascade.labels import VERSE
 from cascade.networks.checkpoint import load_checkpoint
 from cascade.stages import STAGES
 from cascade.training.examples import prepare_examples
-from cascade.training.loop import train
+from cascade.training.loop import RunOptions, train
 from cascade.training.mean import write_mean
 from cascade.training.recipe import PatchChoice, Recipe
 
@@ -104,7 +104,7 @@ def fit(folder: Path, cases: Sequence[Case], how: Mapping[str, Any], start: Path
         recipe = replace(recipe, spec=replace(recipe.spec, naming=stage.naming(case.load_labels() for case in cases)))
         init = load_checkpoint("stage2_levels", start).network if start else None
         with tqdm(total=recipe.steps, desc=folder.name, mininterval=5) as bar:
-            train(examples, recipe, folder, resume=True, init=init, progress=lambda step, *_: bar.update(step - bar.n))
+            train(examples, recipe, folder, RunOptions(resume=True, init=init, progress=lambda step, *_: bar.update(step - bar.n)))
     return folder
 
 

@@ -15,7 +15,7 @@ from cascade.networks.checkpoint import load_checkpoint
 from cascade.networks.spec import StageSpec
 from cascade.stages import STAGES, TrainableStage
 from cascade.training.examples import Example, labelled_volumes, prepare_examples
-from cascade.training.loop import train
+from cascade.training.loop import RunOptions, train
 from cascade.training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
@@ -78,7 +78,8 @@ class Trainer:
     def run(self) -> None:
         """Train; raises as `cascade.training.loop.train`."""
         device = str(next(self.network.parameters()).device)
-        spec = train(self.dataset, self.recipe, self.output_dir, device=device, resume=self.resume, init=self.network, progress=self._tell)
+        options = RunOptions(device, self.resume, self.network, progress=self._tell)
+        spec = train(self.dataset, self.recipe, self.output_dir, options)
         save_weights(load_checkpoint(spec.stage, self.output_dir), self.output_dir / "model.pt")
 
     def _tell(self, step: int, steps: int, loss: float) -> None:

@@ -103,7 +103,7 @@ def _train(options: argparse.Namespace) -> int:
     from cascade.networks.checkpoint import choose_device, load_checkpoint
     from cascade.stages import STAGES
     from cascade.training.examples import labelled_volumes, prepare_examples
-    from cascade.training.loop import train
+    from cascade.training.loop import RunOptions, train
     from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
@@ -131,16 +131,8 @@ def _train(options: argparse.Namespace) -> int:
     examples += spineless_examples(recipe.spec, recipe.spineless, recipe.seed)
     init = widened(load_checkpoint(recipe.spec.stage, options.init), recipe.spec) if options.init else None
     with joined(choose_device(options.device)) as device, contextlib.closing(_Progress()) as progress:
-        spec = train(
-            examples,
-            recipe,
-            options.out,
-            device=device,
-            resume=options.resume,
-            init=init,
-            max_seconds=options.minutes * 60,
-            progress=progress,
-        )
+        run = RunOptions(device, options.resume, init, options.minutes * 60, progress)
+        spec = train(examples, recipe, options.out, run)
         first = not rank()
     if first:
         console.tell(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")

@@ -36,6 +36,29 @@ _WARM_UP_STEPS = 100
 Progress = Callable[[int, int, float], None]
 
 
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """How a run is done; what it computes is in the recipe.
+
+    Parameters
+    ----------
+    device : str
+    resume : bool
+        Go on from the state in the output folder, if there is one.
+    init : nn.Module, optional
+        Weights to start from.
+    max_seconds : float
+        Stop, ready to be resumed, after this time.
+    progress : callable, optional
+    """
+
+    device: str = "cpu"
+    resume: bool = False
+    init: nn.Module | None = None
+    max_seconds: float = math.inf
+    progress: Progress | None = None
+
+
 @dataclasses.dataclass
 class Run:
     """The state of a training run: what a checkpoint holds."""
@@ -115,20 +138,10 @@ def _compile(network: nn.Module) -> None:
     network.compile(dynamic=False)
 
 
-def train(
-    examples: Sequence[Example],
-    recipe: Recipe,
-    out: Path,
-    *,
-    device: str = "cpu",
-    resume: bool = False,
-    init: nn.Module | None = None,
-    max_seconds: float = math.inf,
-    progress: Progress | None = None,
-) -> StageSpec:
+def train(examples: Sequence[Example], recipe: Recipe, out: Path, options: RunOptions | None = None) -> StageSpec:
     """Train, and leave the averaged weights with their StageSpec in `out`.
 
-    The state is written to ``out/state.pt`` every few minutes and at the end; with `resume` the run goes on from
+    The state is written to ``out/state.pt`` every few minutes and at the end; a run that is resumed goes on from
     there with the same schedule and the same batches, as if it had never stopped. Beside it lie ``log.csv`` and, every few
     hundred steps, ``progress.png``. Within `cascade.training.ranks.joined` several processes train together: each draws its own
     patches, all keep the same weights, and rank 0 writes.
@@ -138,13 +151,7 @@ def train(
     examples : sequence of Example
     recipe : Recipe
     out : Path
-    device : str
-    resume : bool
-    init : nn.Module, optional
-        Weights to start from.
-    max_seconds : float
-        Stop, ready to be resumed, after this time.
-    progress : callable, optional
+    options : RunOptions, optional
 
     Returns
     -------
@@ -158,23 +165,25 @@ def train(
     OutputError
         `out` cannot be written.
     """
+    options = options or RunOptions()
     with _writing_to(out):  # said before anything is computed
         pass
-    run = Run.start(recipe, device, init)
-    if resume and (out / "state.pt").is_file():
+    run = Run.start(recipe, options.device, options.init)
+    if options.resume and (out / "state.pt").is_file():
         run.load(out / "state.pt")
     forward = shared(run.network)
     started = saved = time.monotonic()
+    limit = options.max_seconds
     with _writing_to(out), _Log(out / "log.csv", steps_done=run.step) if not rank() else contextlib.nullcontext() as log:
-        while run.step < recipe.steps and not (max_seconds < math.inf and rank_zero_says(time.monotonic() - started >= max_seconds)):
+        while run.step < recipe.steps and not (limit < math.inf and rank_zero_says(time.monotonic() - started >= limit)):
             begun = time.monotonic()
             images, allowed = draw_batch(examples, recipe, run.step, rank())
             loss = _step(run, recipe, forward, images, allowed)
             if log is None:
                 continue
             log.add(run.step, loss, run.optimizer.param_groups[0]["lr"], time.monotonic() - begun)
-            if progress:
-                progress(run.step, recipe.steps, loss)
+            if options.progress:
+                options.progress(run.step, recipe.steps, loss)
             if run.step % PICTURE_STEPS == 0:
                 save_progress(run.average, images, allowed, out / "progress.png")
             if time.monotonic() - saved > CHECKPOINT_SECONDS:

@@ -20,7 +20,7 @@ from cascade.errors import OutputError
 from cascade.io.formats import read_labels_file, read_scan_file, write_labels_file
 from cascade.io.nifti import write_volume
 from cascade.report import save_report
-from cascade.training.loop import Run, train
+from cascade.training.loop import Run, RunOptions, train
 from tests import blocks
 from tests.dicom_files import slices, write_series
 from tests.phantom_result import phantom_result
@@ -67,7 +67,7 @@ def test_training_on_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
         run.save(tmp_path / "state.pt")
     assert not list(tmp_path.iterdir())
     with files_no_longer_than(5), pytest.raises(OutputError, match="cannot write here"):
-        train([], RECIPE, tmp_path, max_seconds=0)
+        train([], RECIPE, tmp_path, RunOptions(max_seconds=0))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from cascade.stage2_levels.target import CLASSES, target
 from cascade.training import loop
 from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, draw_batch, prepare_examples
-from cascade.training.loop import train
+from cascade.training.loop import RunOptions, train
 from cascade.training.recipe import PatchChoice, Recipe
 from tests.synthetic import tiny_spec
 
@@ -129,7 +129,7 @@ class TestBatches:
 class TestLoop:
     def test_training_leaves_usable_weights_state_and_log(self, examples: list[Example], tmp_path: Path) -> None:
         seen: list[tuple[int, int]] = []
-        spec = train(examples, RECIPE, tmp_path, progress=lambda step, steps, _: seen.append((step, steps)))
+        spec = train(examples, RECIPE, tmp_path, RunOptions(progress=lambda step, steps, _: seen.append((step, steps))))
         assert {path.name for path in tmp_path.iterdir()} == {
             "stage2_levels.json",
             "stage2_levels.safetensors",
@@ -165,8 +165,8 @@ class TestLoop:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train(examples, RECIPE, tmp_path / "killed", progress=kill)
-        train(examples, RECIPE, tmp_path / "killed", resume=True)
+            train(examples, RECIPE, tmp_path / "killed", RunOptions(progress=kill))
+        train(examples, RECIPE, tmp_path / "killed", RunOptions(resume=True))
         whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
         assert all(torch.equal(whole[name], killed[name]) for name in whole)
         assert log(tmp_path / "killed") == log(tmp_path / "whole")
@@ -174,7 +174,7 @@ class TestLoop:
     def test_the_log_says_how_fast_and_how_long(self, examples: list[Example], tmp_path: Path) -> None:
         train(examples, dataclasses.replace(RECIPE, steps=3), tmp_path)
         (tmp_path / "log.csv").write_text("step,loss\n1,0.9\n2,0.8\n3,0.7\n")  # as written before there were more columns
-        train(examples, RECIPE, tmp_path, resume=True)
+        train(examples, RECIPE, tmp_path, RunOptions(resume=True))
         with (tmp_path / "log.csv").open() as stream:
             rows = list(csv.DictReader(stream))
         assert [row["step"] for row in rows] == [str(n) for n in range(1, 9)]
@@ -196,9 +196,9 @@ class TestLoop:
             assert len(picture.getcolors(picture.width * picture.height)) > 20
 
     def test_a_run_stopped_by_the_clock_can_be_resumed(self, examples: list[Example], tmp_path: Path) -> None:
-        spec = train(examples, RECIPE, tmp_path, max_seconds=0.0)
+        spec = train(examples, RECIPE, tmp_path, RunOptions(max_seconds=0.0))
         assert spec.training["steps_done"] == 0
-        assert train(examples, RECIPE, tmp_path, resume=True).training["steps_done"] == 8
+        assert train(examples, RECIPE, tmp_path, RunOptions(resume=True)).training["steps_done"] == 8
 
     def test_without_resume_a_run_starts_afresh(self, examples: list[Example], tmp_path: Path) -> None:
         train(examples, dataclasses.replace(RECIPE, steps=3), tmp_path)
@@ -208,13 +208,13 @@ class TestLoop:
     def test_training_starts_from_given_weights(self, examples: list[Example], tmp_path: Path) -> None:
         train(examples, dataclasses.replace(RECIPE, seed=9), tmp_path / "first")
         network = load_checkpoint("stage2_levels", tmp_path / "first").network
-        train(examples, RECIPE, tmp_path / "second", init=network, max_seconds=0.0)
+        train(examples, RECIPE, tmp_path / "second", RunOptions(init=network, max_seconds=0.0))
         first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
         assert all(torch.equal(first[name], second[name]) for name in first)
 
     def test_weights_of_another_network_are_refused(self, examples: list[Example], tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match="do not fit the network of this recipe"):
-            train(examples, RECIPE, tmp_path, init=torch.nn.Conv3d(1, 4, 1))
+            train(examples, RECIPE, tmp_path, RunOptions(init=torch.nn.Conv3d(1, 4, 1)))
 
     def test_where_torch_cannot_compile_the_error_says_so(
         self, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -247,7 +247,7 @@ class TestLoop:
         else:
             (tmp_path / "state.pt").write_bytes(content)
         with pytest.raises(TrainingError, match=r"(?s)state\.pt: expected the state of a run of this recipe .* train into a new folder"):
-            train(examples, RECIPE, tmp_path, resume=True)
+            train(examples, RECIPE, tmp_path, RunOptions(resume=True))
 
 
 class TestExamples:

@@ -17,7 +17,7 @@ import torch
 from cascade.io.cases import read_cases
 from cascade.training import loop
 from cascade.training.examples import draw_batch, prepare_examples
-from cascade.training.loop import Run, train
+from cascade.training.loop import Run, RunOptions, train
 from cascade.training.loss import partial_label_loss
 from cascade.training.precision import computes_bfloat16
 from cascade.training.ranks import joined, mean_over_ranks, rank, rank_zero_says
@@ -38,10 +38,10 @@ def work(folder: Path, out: Path) -> None:
             if step == 2:
                 loop.time = SimpleNamespace(monotonic=lambda: math.inf)  # type: ignore[assignment]
 
-        train(prepared, STEPS, out / "parts", max_seconds=1e6, progress=stop_after_two)
+        train(prepared, STEPS, out / "parts", RunOptions(max_seconds=1e6, progress=stop_after_two))
         loop.time = time  # type: ignore[assignment]
         torch.distributed.barrier()
-        train(prepared, STEPS, out / "parts", resume=True)
+        train(prepared, STEPS, out / "parts", RunOptions(resume=True))
         own = rank()
         (out / f"rank{own}").write_text(str(mean_over_ranks(torch.tensor(float(own))).item()))
     (out / f"threads{own}").write_text(" ".join(path.read_text() for path in Path("/proc/self/task").glob("*/comm")))

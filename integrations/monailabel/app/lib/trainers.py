@@ -21,7 +21,7 @@ from cascade.networks.checkpoint import choose_device, load_checkpoint
 from cascade.networks.spec import CASCADE_STAGES
 from cascade.stages import STAGES
 from cascade.training.examples import prepare_examples
-from cascade.training.loop import train
+from cascade.training.loop import RunOptions, train
 from cascade.training.recipe import Recipe
 from cascade.training.widen import widened
 from cascade.volume import LabelMap, label_dtype
@@ -74,7 +74,8 @@ class StageTrainer(TrainTask):
             logger.info("step %d of %d, loss %.4f", step, steps, loss)
 
         chosen = choose_device(device if isinstance(device, str) else device[0])
-        spec = train(examples, recipe, self._folder, device=chosen, init=widened(start, recipe.spec) if same else None, progress=note)
+        run = RunOptions(chosen, init=widened(start, recipe.spec) if same else None, progress=note)
+        spec = train(examples, recipe, self._folder, run)
         stats = {"stage": spec.stage, "cases": len(examples), "not_used": problems, "steps": len(losses), "loss": losses[-1:]}
         (self._folder / "stats.json").write_text(json.dumps(stats), encoding="utf-8")
         if options["publish"]:
