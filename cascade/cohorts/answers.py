@@ -12,21 +12,19 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cascade.errors import InputError
 from cascade.io.files import replacing
 from cascade.io.formats import OUTPUT_SUFFIXES, Source, find_suffix
+from cascade.networks.spec import StageSpec
 from cascade.notices import Notice
 from cascade.postproc.identify import Evidence
 from cascade.segmentation import Perception
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import Grid, Volume
-
-if TYPE_CHECKING:
-    from cascade.pipeline import Segmenter
 
 _LOG = logging.getLogger(__name__)
 #: What is larger is not kept: four bytes a class and voxel of the box around the spine come to some 20 MB in a usual scan.
@@ -89,9 +87,13 @@ class Answer:
 
 
 def read_answer(
-    path: Path, scan: tuple[Volume, Source | None, tuple[Notice, ...]], input_sha256: str | None, segmenter: Segmenter
+    path: Path,
+    scan: tuple[Volume, Source | None, tuple[Notice, ...]],
+    input_sha256: str | None,
+    checkpoint_sha256: Mapping[str, str],
+    stage2: StageSpec,
 ) -> Perception | None:
-    """What `Answer.save` has kept, for a scan as `cascade.io.scan.read_scan` reads it.
+    """What `Answer.save` has kept, for a scan as `cascade.io.scan.read_scan` reads it, and for the networks in use.
 
     Returns
     -------
@@ -102,11 +104,11 @@ def read_answer(
         return None
     try:
         header, arrays = _loaded(path)
-        expected = {"version": _VERSION, "input_sha256": input_sha256, "checkpoint_sha256": segmenter.checkpoint_sha256}
+        expected = {"version": _VERSION, "input_sha256": input_sha256, "checkpoint_sha256": checkpoint_sha256}
         different = [name for name, value in expected.items() if header.get(name) != value]
         if different:
             raise InputError(f"expected that of this scan and these weights; found another {', '.join(different)}")
-        return _perception(header, arrays, scan, segmenter)
+        return _perception(header, arrays, scan, stage2)
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, InputError) as error:
         _LOG.info("%s: not used; the networks are run (%s)", path.name, error)
         return None
@@ -125,10 +127,9 @@ def _perception(
     header: Mapping[str, Any],
     arrays: Mapping[str, Any],
     scan: tuple[Volume, Source | None, tuple[Notice, ...]],
-    segmenter: Segmenter,
+    spec: StageSpec,
 ) -> Perception:
     volume, source, notices = scan
-    spec = segmenter.stage2.spec
     around = Volume(arrays["spine"], Grid(arrays["spine"].shape, arrays["spine_vox2world"]))
     spine = Spine(around, arrays["column"], arrays["centreline_mm"], float(header["confidence"]))
     probabilities, classes = arrays["probabilities"], tuple(map(str, header["classes"]))

@@ -197,7 +197,8 @@ class Desk:
         path = answer_path(item.earlier) if item.earlier else None
         if path is None or not path.is_file():
             return None
-        return read_answer(path, read_scan(item.image, item.series), digest_of(item.image), self.segmenter)
+        scan, weights = read_scan(item.image, item.series), self.segmenter.checkpoint_sha256
+        return read_answer(path, scan, digest_of(item.image), weights, self.segmenter.stage2.spec)
 
     def segment(self, key: str) -> None:
         """Segment a scan, and keep what the networks said."""

@@ -52,7 +52,8 @@ def kept(made: Path, tmp_path: Path) -> Path:
 
 def read(folder: Path, segmenter: Segmenter) -> Perception | None:
     scan = folder / "scan.nii.gz"
-    return read_answer(answer_path(folder / "labels.nii.gz"), read_scan(scan), digest_of(scan), segmenter)
+    path, weights = answer_path(folder / "labels.nii.gz"), segmenter.checkpoint_sha256
+    return read_answer(path, read_scan(scan), digest_of(scan), weights, segmenter.stage2.spec)
 
 
 def test_a_correction_of_what_was_kept_is_that_of_the_networks_to_the_last_voxel(kept: Path, segmenter: Segmenter) -> None:
