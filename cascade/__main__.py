@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pkgutil import resolve_name
 
@@ -9,18 +10,17 @@ COMMANDS = ("segment", "bids", "review", "measure", "prepare", "train", "evaluat
 
 
 def main(words: list[str]) -> int:
-    """Do a command; returns the exit status.
+    """Do a command; returns the exit status. What is no command ends the process with status 2.
 
-    >>> main(["--help"])
-    usage: python -m cascade segment|bids|review|measure|prepare|train|evaluate|export [words of the command]
-    0
+    >>> main(["segment", "--version"])
+    Traceback (most recent call last):
+    SystemExit: 0
     """
-    if words and words[0] in COMMANDS:
-        status: int = resolve_name(f"cascade.cli.{words[0]}:main")(words[1:])
-        return status
-    asked = words[:1] in (["-h"], ["--help"])
-    print(f"usage: python -m cascade {'|'.join(COMMANDS)} [words of the command]", file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else 2
+    parser = argparse.ArgumentParser("python -m cascade", "%(prog)s COMMAND [its words]", f"Commands: {', '.join(COMMANDS)}.")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="COMMAND --help tells more")
+    command = parser.parse_args(words[:1]).command
+    status: int = resolve_name(f"cascade.cli.{command}:main")(words[1:])
+    return status
 
 
 if __name__ == "__main__":
