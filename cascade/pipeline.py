@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from numpy.typing import ArrayLike
 
@@ -31,11 +31,11 @@ from cascade.networks.patches import Network
 from cascade.networks.threads import usable_cores
 from cascade.networks.views import less_sure, view
 from cascade.notices import Notice, rounded_down
-from cascade.postproc.clicks.click import Click, clicks_to_json, read_clicks
+from cascade.postproc.clicks.click import Click, Clicks, clicks_to_json, given_clicks
 from cascade.postproc.identify import Evidence, identify
 from cascade.postproc.naming import Numbering
 from cascade.postproc.told import about_labels, not_in_scheme
-from cascade.segmentation import NumberingResult, Perception, Segmentation, levels_of
+from cascade.segmentation import NumberingResult, Perception, Segmentation, Wishes, levels_of
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
 from cascade.stage2_levels.classify import classify
 from cascade.volume import LabelMap
@@ -44,9 +44,6 @@ from cascade.volume import LabelMap
 _processes: set[int] = set()
 #: The networks take all cores for one scan; threads that segment others read, name and write meanwhile.
 _NETWORKS = threading.Lock()
-
-#: Clicks, or the file that holds them.
-Clicks = Sequence[Click] | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -137,23 +134,14 @@ class Segmenter:
         """
         return self.see(image, affine=affine, scheme=scheme, numbering=numbering, series=series, clicks=clicks, repeat=repeat)[1]
 
-    def see(
-        self,
-        image: Any,
-        *,
-        affine: ArrayLike | None = None,
-        scheme: str | LabelScheme = CASCADE,
-        numbering: Numbering | None = None,
-        series: str | None = None,
-        clicks: Clicks = (),
-        repeat: int = 0,
-    ) -> tuple[Perception, Segmentation]:
+    def see(self, image: Any, **wishes: Unpack[Wishes]) -> tuple[Perception, Segmentation]:
         """`segment`, and the networks' answer that the result follows from."""
-        target, given = get_scheme(scheme), _clicks(clicks)
+        target, numbering = get_scheme(wishes.get("scheme", CASCADE)), wishes.get("numbering")
+        given = given_clicks(wishes.get("clicks", ()))
         with naming_the_file(image):
-            seen = self.perceive(image, series, affine)
+            seen = self.perceive(image, wishes.get("series"), wishes.get("affine"))
             result = self.name(seen, scheme=target, numbering=numbering, clicks=given)
-            if repeat:
+            if repeat := wishes.get("repeat", 0):
                 anchored = result.anchoring(numbering or Numbering())
                 again = tuple(self._again(seen, range(repeat), scheme=target, numbering=anchored, clicks=given))
                 result = dataclasses.replace(result, again=again, provenance=result.provenance | {"repeats": len(again)})
@@ -253,7 +241,7 @@ class Segmenter:
 
         The parameters and errors are those of `segment`.
         """
-        clock, given = _Clock(), _clicks(clicks)
+        clock, given = _Clock(), given_clicks(clicks)
         evidence = seen.evidence
         if given:
             from cascade.postproc.clicks.apply import identify_with_clicks
@@ -327,10 +315,6 @@ def _check_not_forked() -> None:
             "expected a process that was started afresh; this one was forked after a segmentation, and its networks would never answer; "
             "start it with multiprocessing.get_context('spawn'), or use cascade.cohorts.workers.WorkerProcesses"
         )
-
-
-def _clicks(clicks: Clicks) -> tuple[Click, ...]:
-    return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
 
 
 def _spine_notices(spine: Spine) -> Iterator[Notice]:

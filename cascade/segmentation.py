@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cascade.errors import MissingExtraError, OutputError
 from cascade.io.cases import write_case
@@ -22,6 +22,7 @@ from cascade.io.formats import SegType, Source, write_labels_file
 from cascade.labels import BODIES, LabelScheme
 from cascade.measure import Measurement, as_dict, measure, numbers, save_table, with_spread
 from cascade.notices import Notice, rounded_down
+from cascade.postproc.clicks.click import Clicks
 from cascade.postproc.identify import Evidence, Identified
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import Parts, draw_parts, name_parts, parts_of
@@ -36,6 +37,17 @@ if TYPE_CHECKING:
 
 #: Drawings of one scan that are at hand: the last for a page, which shows every structure, and the last for a file.
 _DRAWN = 2
+
+
+class Wishes(TypedDict, total=False):
+    """What may be said with a scan: the keywords of `cascade.segment`, which explains them."""
+
+    affine: ArrayLike | None
+    scheme: str | LabelScheme
+    numbering: Numbering | None
+    series: str | None
+    clicks: Clicks
+    repeat: int
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -14,6 +14,14 @@ from monai.transforms.transform import MapTransform
 from cascade.labels import CASCADE, LabelScheme
 from cascade.pipeline import Segmenter
 from cascade.postproc.naming import Numbering
+
+
+class Loading(TypedDict, total=False):
+    """What is loaded: keywords of `cascade.Segmenter.from_pretrained`."""
+
+    device: str
+    weights: str | os.PathLike[str] | None
+    backend: str
 
 
 class CascadeSegmentd(MapTransform):
@@ -31,10 +39,9 @@ class CascadeSegmentd(MapTransform):
         Where the whole `cascade.Segmentation` goes, e.g. ``"result"``; by default nowhere.
     scheme : str or LabelScheme
     numbering : Numbering, optional
-    device : {"auto", "cpu", "cuda", "mps"}
-    weights : path, optional
-        As for `cascade.Segmenter.from_pretrained`; they are loaded with the first item.
     allow_missing_keys : bool
+    device, weights, backend : optional
+        As for `cascade.Segmenter.from_pretrained`; the networks are loaded with the first item.
 
     Raises
     ------
@@ -58,17 +65,16 @@ class CascadeSegmentd(MapTransform):
         scheme: str | LabelScheme = CASCADE,
         numbering: Numbering | None = None,
         allow_missing_keys: bool = False,
-        device: str = "auto",
-        weights: str | os.PathLike[str] | None = None,
+        **loading: Unpack[Loading],
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.postfix, self.result_postfix = postfix, result_postfix
-        self.scheme, self.numbering, self.loading = scheme, numbering, (device, weights)
+        self.scheme, self.numbering, self.loading = scheme, numbering, loading
         self._segmenter: Segmenter | None = None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with labels; nothing in it is changed."""
-        self._segmenter = self._segmenter or Segmenter.from_pretrained(*self.loading)
+        self._segmenter = self._segmenter or Segmenter.from_pretrained(**self.loading)
         item = dict(data)
         for key in self.key_iterator(item):
             result = self._segmenter.segment(item[key], scheme=self.scheme, numbering=self.numbering)

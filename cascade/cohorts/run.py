@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from cascade.cohorts.answers import Answer
 from cascade.cohorts.job import Job
@@ -22,7 +22,7 @@ from cascade.labels import CASCADE, LabelScheme, get_scheme
 from cascade.networks.threads import set_threads
 from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.naming import Numbering
-from cascade.segmentation import Perception, Segmentation
+from cascade.segmentation import Perception, Segmentation, Wishes
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,28 +38,10 @@ class Segments(Protocol):
     def backend(self) -> str:
         """What runs the networks."""
 
-    def segment(
-        self,
-        image: Any,
-        *,
-        scheme: str | LabelScheme,
-        numbering: Numbering | None,
-        series: str | None,
-        clicks: Sequence[Click],
-        repeat: int,
-    ) -> Segmentation:
+    def segment(self, image: Any, **wishes: Unpack[Wishes]) -> Segmentation:
         """Segment one scan."""
 
-    def see(
-        self,
-        image: Any,
-        *,
-        scheme: str | LabelScheme,
-        numbering: Numbering | None,
-        series: str | None,
-        clicks: Sequence[Click],
-        repeat: int,
-    ) -> tuple[Perception, Segmentation]:
+    def see(self, image: Any, **wishes: Unpack[Wishes]) -> tuple[Perception, Segmentation]:
         """The same, and what the networks see."""
 
 
@@ -142,11 +124,10 @@ class Task:
 
     def _segmented(self, job: Job) -> tuple[Perception | None, Segmentation]:
         """The result, and what the networks saw if that is kept."""
-        options: dict[str, Any] = {"scheme": self.scheme, "numbering": self.numbering, "series": job.series, "clicks": self.clicks}
-        options |= {"repeat": self.repeat}
+        wishes = Wishes(scheme=self.scheme, numbering=self.numbering, series=job.series, clicks=self.clicks, repeat=self.repeat)
         if self.keep and self.keep.probabilities:
-            return self.segmenter.see(job.image, **options)
-        return None, self.segmenter.segment(job.image, **options)
+            return self.segmenter.see(job.image, **wishes)
+        return None, self.segmenter.segment(job.image, **wishes)
 
 
 def run_cohort(

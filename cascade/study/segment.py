@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.labels import CASCADE, SACRUM, LabelScheme, get_scheme
 from cascade.notices import Notice, rounded_down
-from cascade.pipeline import Clicks, Segmenter
+from cascade.pipeline import Segmenter
 from cascade.postproc.clicks.apply import identify_with_clicks
-from cascade.postproc.clicks.click import Click, read_clicks
+from cascade.postproc.clicks.click import Click, Clicks, given_clicks
 from cascade.postproc.identify import identify
 from cascade.postproc.naming import Numbering
 from cascade.segmentation import NumberingResult, Perception, Segmentation
@@ -78,17 +77,13 @@ def segment_study(
         `numbering` contradicts itself or what was found.
     """
     files = study if isinstance(study, StudyFiles) else find_study(Path(study))
-    given = {name: _clicks(each) for name, each in (clicks or {}).items()}
+    given = {name: given_clicks(each) for name, each in (clicks or {}).items()}
     if strangers := sorted(set(given) - {part.name for part in files.parts}):
         names = ", ".join(part.name for part in files.parts)
         raise InputError(f"{files.origin}: expected clicks for a series of the study ({names}); found {strangers[0]}")
     networks = segmenter or Segmenter.from_pretrained(device)
     reads = [_perceived(part, networks, given.get(part.name, ())) for part in sorted(files.parts, key=lambda part: part.name)]
     return _segmented(files, reads, networks, get_scheme(scheme), numbering or Numbering())
-
-
-def _clicks(clicks: Clicks) -> tuple[Click, ...]:
-    return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
 
 
 def _segmented(files: StudyFiles, reads: Sequence[_Read], segmenter: Segmenter, scheme: LabelScheme, numbering: Numbering) -> Study:

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,15 @@ class Click:
     def __str__(self) -> str:
         x, y, z = self.position_mm
         return f"{self.structure} at ({x:.1f}, {y:.1f}, {z:.1f}) mm"
+
+
+#: Clicks, or the file that holds them.
+Clicks = Sequence[Click] | str | os.PathLike[str]
+
+
+def given_clicks(clicks: Clicks) -> tuple[Click, ...]:
+    """The clicks themselves; errors as for `read_clicks`."""
+    return read_clicks(clicks) if isinstance(clicks, str | os.PathLike) else tuple(clicks)
 
 
 def read_clicks(path: str | os.PathLike[str]) -> tuple[Click, ...]:
