@@ -218,7 +218,8 @@ def _with_gaps(bodies: list[Instance], parameters: ChainParameters) -> list[tupl
         levels.append((body, body.position_mm))
         step = float(steps[i]) if i < len(steps) else 0.0
         free = bodies[i + 1].start_mm - body.end_mm if i < len(steps) else 0.0
-        has_room = step > parameters.missing_body_steps * typical or free > parameters.missing_body_lengths * length
+        far = step > parameters.missing_body_steps * typical and free > length  # the centre of a body that was cut is a guess
+        has_room = far or free > parameters.missing_body_lengths * length
         parts = max(2, int(step / typical + 0.3)) if has_room else 1
         levels += [(None, body.position_mm + step * k / parts) for k in range(1, parts)]
     return levels

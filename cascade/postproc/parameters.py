@@ -95,7 +95,9 @@ class ChainParameters(_Numbers):
     max_sacrum_offset_mm: float = _mm(56.0, "the same of the sacrum, which turns away below the line's end", f"{_FIRST}: twice the other")
     same_level_overlap: float = _ratio(0.5, "what shares more of its extent along the spine are pieces of one", _FIRST)
     missing_body_steps: float = _ratio(
-        1.5, "so many typical steps between two bodies leave room for a third", "1.6 at first; by hand, on short chains with uneven steps"
+        1.5,
+        "so many typical steps between two bodies leave room for a third, if one body's length between them is free",
+        "1.6 at first; by hand, on short chains with uneven steps",
     )
     missing_body_lengths: float = _ratio(
         1.25,

@@ -167,6 +167,16 @@ def test_two_fused_bodies_are_cut_apart(column: Column, data: st.DataObject) -> 
     assume(max(column.heights_mm) < 1.25 * min(column.heights_mm))
     gap = data.draw(st.integers(0, len(column.heights_mm) - 2))
     assume(column.gaps_mm[gap] <= 10.0)  # two tall bodies and a taller disc are as long as three low bodies
+    fused_bodies_are_cut_apart(column, gap)
+
+
+@pytest.mark.parametrize("radius_mm", [14.0, 19.0])
+def test_two_fused_bodies_that_are_cut_off_the_middle_leave_no_room_for_a_third(radius_mm: float) -> None:
+    column = Column((20.0,) * 5, (5.0, 8.0, 5.0, 5.0, 7.0), (11.0, 2.0), sacrum=False, radius_mm=radius_mm)
+    fused_bodies_are_cut_apart(column, 2)
+
+
+def fused_bodies_are_cut_apart(column: Column, gap: int) -> None:
     whole, faulty = named(column), named(Column(**{**vars(column), "fused_gaps": frozenset({gap})}))
     bodies = [name for name in whole.structures if not is_disc(name)]
     assert [name for name in faulty.structures if not is_disc(name)] == bodies
