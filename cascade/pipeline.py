@@ -259,7 +259,7 @@ class Segmenter:
             spine=seen.spine,
             levels=tuple(levels_of(labels, found)),
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
-            warnings=(*seen.notices, *_spine_notices(seen.spine), *about_labels(found, target)),
+            warnings=(*seen.notices, *_spine_notices(seen.spine), *about_labels(found.notices, found.structures, target)),
             provenance=self._provenance(seen, clock, given),
             also_found=not_in_scheme(found.structures, target),
             _source=seen.source,

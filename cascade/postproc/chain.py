@@ -58,6 +58,10 @@ class Chain:
         """The bodies that were found, cranial to caudal."""
         return tuple(link.body for link in self.links if link.body is not None)
 
+    def bodies_below(self, link: int) -> list[Instance]:
+        """The bodies that were found below that of a link."""
+        return [lower.body for lower in self.links[link + 1 :] if lower.body is not None]
+
     @cached_property
     def sacral(self) -> tuple[float, ...]:
         """For each link by how much likelier the sacrum is inside its body than inside the others; half of `half_sacral` if unclear."""

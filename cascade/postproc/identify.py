@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,15 +13,14 @@ from scipy import ndimage
 from cascade.centreline import SpineLine
 from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
-from cascade.notices import Notice, Rank, rounded_down
+from cascade.notices import Notice
 from cascade.postproc.chain import Chain, build_chain
-from cascade.postproc.costs import lumbar_count
 from cascade.postproc.instances import Edits, Instance, InstanceMap, find_instances
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
-from cascade.postproc.parameters import CostParameters, MeasuringParameters, NamingParameters
+from cascade.postproc.parameters import MeasuringParameters, NamingParameters
 from cascade.postproc.shape import spine_shape
 from cascade.postproc.shape_model import STEP_FEATURES
-from cascade.postproc.told import about_strays
+from cascade.postproc.told import Named, about_chain, numbering_notices
 from cascade.volume import FloatArray, Grid
 
 
@@ -125,9 +124,8 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     names = {instance.value: name for name, instance in structures.items()}
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
-    last = max(i for i, name in enumerate(naming.names) if name)
-    about_all = numbering_notices(naming, structures, room_below[last], parameters.costs, told=numbering.count)
-    notices = (*about_all, *_notices(chain, naming, structures, instances, parameters.costs))
+    about_all = numbering_notices(naming, structures, room_below[naming.last], parameters.costs, told=numbering.count)
+    notices = (*about_all, *about_chain(Named(chain, naming, structures, frozenset(instances.split)), parameters.costs))
     return Identified(instances, structures, names, naming, notices)
 
 
@@ -184,13 +182,8 @@ def _check_spine(chain: Chain) -> None:
 def _shape(chain: Chain, instances: InstanceMap, grid: Grid, how: MeasuringParameters) -> FloatArray:
     """Measure the bodies; of one that was cut from another, where is a guess, only the steps from centre to centre count."""
     shape = spine_shape(_bodies_mm(chain, instances, grid, how.whole_share), how)
-    shape[STEP_FEATURES:, _cut_apart(chain, instances)] = np.nan
+    shape[STEP_FEATURES:, [link.body is not None and link.body.value in instances.split for link in chain.links]] = np.nan
     return shape
-
-
-def _cut_apart(chain: Chain, instances: InstanceMap) -> list[bool]:
-    """Whether the body of each link was cut from another."""
-    return [link.body is not None and link.body.value in instances.split for link in chain.links]
 
 
 def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid, whole_share: float) -> list[FloatArray | None]:
@@ -248,97 +241,5 @@ def _named(chain: Chain, naming: Naming) -> Iterator[tuple[str, Instance]]:
 
 def _other_sacral_parts(chain: Chain, naming: Naming) -> tuple[Instance, ...]:
     """What belongs to the sacrum beside the part that it is known by: its other parts, and what of it was taken for a body or two."""
-    return (*chain.sacral_parts, *([chain.sacrum] if chain.sacrum and SACRUM in naming.names else []), *_below_the_last(chain, naming))
-
-
-def _below_the_last(chain: Chain, naming: Naming) -> list[Instance]:
-    last = max(i for i, name in enumerate(naming.names) if name)
-    return [link.body for link in chain.links[last + 1 :] if link.body is not None]
-
-
-def _notices(
-    chain: Chain,
-    naming: Naming,
-    structures: Mapping[str, Instance],
-    instances: InstanceMap,
-    costs: CostParameters,
-) -> Iterator[Notice]:
-    doubt = None if naming.confidence < costs.uncertain_below else _doubt(chain, naming, instances, costs)
-    if doubt:
-        yield Notice("numbering-uncertain", None, doubt)
-    for name, instance in structures.items():
-        if instance.touches_border:
-            yield Notice("cut-by-border", name, f"{name} is cut by the upper or lower end of the field of view")
-        if instance.value in instances.split:
-            yield Notice("body-split", name, f"{name} was fused with a neighbour and has been cut apart")
-    for link, above, below in zip(chain.links, naming.names, naming.names[1:], strict=False):
-        if link.body is None:
-            yield Notice("missing-body", None, "two bodies are so far apart that one between them was not found")
-        elif link.disc is None and above and below:
-            yield Notice("missing-disc", disc_below(above, below), f"no disc was found between {above} and {below}")
-    ghosts = [link.body for link, name in zip(chain.links, naming.names, strict=True) if link.body is not None and name is None]
-    sacral = _below_the_last(chain, naming) if SACRUM in structures else []
-    strays = (*chain.strays, *(ghost for ghost in ghosts if ghost not in sacral))
-    if strays:
-        yield about_strays(strays, chain.bodies, structures)
-
-
-def _doubt(chain: Chain, naming: Naming, instances: InstanceMap, costs: CostParameters) -> str | None:
-    """What speaks against names that are probable in themselves."""
-    if _leaves_out_a_body_below(chain, naming, costs.collapsed_body):
-        return f"what lies below {next(n for n in reversed(naming.names) if n)} may be a vertebra"
-    if 2 * sum(_cut_apart(chain, instances)) > len(chain.bodies):
-        return "most bodies were fused and have been cut apart; how many there are is a guess"
-    return None
-
-
-def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> bool:
-    """Whether something as large as a collapsed body is left out below the lowest named one."""
-    last = max(i for i, name in enumerate(naming.names) if name)
-    named = [link.body.volume_mm3 for link in chain.links[: last + 1] if link.body]
-    left_out = zip(chain.links[last + 1 :], chain.sacral[last + 1 :], strict=True)
-    below = [link.body.volume_mm3 for link, share in left_out if link.body and share < chain.parameters.half_sacral]
-    return SACRUM not in naming.names and any(volume >= collapsed * float(np.median(named)) for volume in below)
-
-
-def numbering_notices(
-    naming: Naming, structures: Collection[str], room_below_mm: float, costs: CostParameters, *, told: int | None = None
-) -> Iterator[Notice]:
-    """What to know about the names as a whole.
-
-    Parameters
-    ----------
-    naming : Naming
-    structures : collection of str
-        What was found; whether the sacrum is among it counts.
-    room_below_mm : float
-        Field of view below the last body.
-    costs : CostParameters
-    told : int, optional
-        The number of lumbar vertebrae that the user has told. What was told is a note.
-    """
-    if SACRUM not in structures and room_below_mm < costs.view_of_one_more_mm:
-        yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
-    if naming.confidence < costs.uncertain_below:
-        text = f"the levels have a probability of {rounded_down(naming.confidence, 3)}, given the number of lumbar vertebrae; "
-        yield Notice("numbering-uncertain", None, text + _next_best(naming))
-    as_told: Rank = "warning" if told is None else "note"
-    if "L6" in naming.names:
-        yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named", as_told)
-    if naming.variant.startswith("four-lumbar") and "L4" in naming.names:
-        yield Notice("lumbar-count-4", "L4", "four lumbar vertebrae are named", as_told)
-    if naming.possible:
-        count = {4: "four", 6: "six"}.get(lumbar_count(naming.possible), "five")
-        text = f"a transitional vertebra is possible; with {count} lumbar vertebrae the names from the top down would be: "
-        rank: Rank = "warning" if naming.possible_margin < costs.alike else "note"
-        yield Notice("possible-lstv", None, text + _row(naming.possible_names), rank)
-    elif naming.variant.endswith("-thoracic") or SACRUM in naming.names:
-        yield Notice("possible-lstv", None, f"a transitional vertebra is possible; {_next_best(naming)}")
-
-
-def _next_best(naming: Naming) -> str:
-    return f"the next best from the top down: {_row(naming.second_best)}"
-
-
-def _row(names: Sequence[str | None]) -> str:
-    return ", ".join(name or "?" for name in names)
+    taken_for_bodies = chain.bodies_below(naming.last)
+    return (*chain.sacral_parts, *([chain.sacrum] if chain.sacrum and SACRUM in naming.names else []), *taken_for_bodies)

@@ -108,6 +108,11 @@ class Naming:
     possible_names: tuple[str | None, ...] = ()
     possible_margin: float = float("inf")
 
+    @property
+    def last(self) -> int:
+        """The link of the lowest body that has a name."""
+        return max(i for i, name in enumerate(self.names) if name)
+
 
 def name_chain(
     chain: Chain,

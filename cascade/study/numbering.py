@@ -19,8 +19,9 @@ from cascade.labels import SACRUM
 from cascade.notices import Notice
 from cascade.postproc.clicks.click import Click
 from cascade.postproc.costs import SPINES, lumbar_count
-from cascade.postproc.identify import Evidence, Laid, anchors_in, lay_out, numbering_notices
+from cascade.postproc.identify import Evidence, Laid, anchors_in, lay_out
 from cascade.postproc.naming import Naming, Numbering, Weighed, choose, weigh
+from cascade.postproc.told import numbering_notices
 from cascade.study.columns import Column, Row, match
 from cascade.volume import FloatArray
 

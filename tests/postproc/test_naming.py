@@ -15,11 +15,12 @@ from cascade.errors import NumberingError
 from cascade.labels import BODIES, SACRUM, rank
 from cascade.postproc.chain import Chain, Link, build_chain
 from cascade.postproc.costs import end_cost, sacral_cost
-from cascade.postproc.identify import identify, numbering_notices
+from cascade.postproc.identify import identify
 from cascade.postproc.instances import Instance
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import CostParameters, NamingParameters
 from cascade.postproc.shape_model import FEATURES, LEVELS, S1, ShapeModel
+from cascade.postproc.told import numbering_notices
 from tests.synthetic import Column, evidence_of, identified
 
 STEP = 34.0
