@@ -149,6 +149,19 @@ def test_slips_and_the_canal_are_drawn_and_told_narrowest_first(tmp_path: Path) 
     assert "to the front" in page
 
 
+def test_signal_slip_bone_and_errors_stand_where_one_looks(result: Segmentation, tmp_path: Path) -> None:
+    unsure = dataclasses.replace(result, again=[list(result.measurements)] * 3)
+    pages = {}
+    for name, each in (("plain", result), ("unsure", unsure)):
+        save_report(each, tmp_path / f"{name}.html", "phantom")
+        pages[name] = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+    assert re.search(r"Bone of L1 to L4 over the fluid at L3: 0\.\d\d", pages["plain"])
+    assert "--repeat 5" in pages["plain"]
+    assert "--repeat 5" not in pages["unsure"]
+    assert re.search(r"The canal is narrowest at \S+: [\d.]+ mm from front to rear", pages["plain"])
+    assert pages["unsure"].count("\N{PLUS-MINUS SIGN}") > 80
+
+
 def test_what_is_not_measured_is_told_with_its_reason(tmp_path: Path) -> None:
     result = phantom_result(PhantomSpec(shape=(15, 140, 170), spacing_mm=(5.0, 1.8, 1.8), thoracic=0))
     result.labels.data[result.labels["canal"]] = 0
