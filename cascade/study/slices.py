@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade.labels import BODIES, LabelScheme, is_disc
@@ -22,6 +23,8 @@ from cascade.volume import FloatArray, Grid, LabelMap
 _STEP_MM, _BEYOND_MM = 0.25, 40.0
 #: How far from a structure the line may be where nothing is labelled, as between an end plate and a disc.
 _GAP_MM = 6.0
+#: No body or disc of the lumbar spine is wider.
+_WIDEST_MM = 60.0
 #: The direction of the column is that over so much of it above and below.
 _AROUND_MM = 15.0
 
@@ -83,6 +86,11 @@ class Guide:
     series: str
     found: Identified
     evidence: Evidence
+
+    @property
+    def width_mm(self) -> float:
+        """How much of the width of a body or disc its field of view can hold."""
+        return min(self.evidence.scan_grid.shape[0] * self.evidence.scan_grid.spacing_mm[0], _WIDEST_MM)
 
     @cached_property
     def line(self) -> tuple[FloatArray, list[str]]:
@@ -163,8 +171,18 @@ class Guide:
         return ("upper", "middle", "lower")[min(2, int(share * 3))]
 
     def labels(self, grid: Grid, scheme: LabelScheme) -> LabelMap:
-        """The labels of the sagittal result on another grid, from its class probabilities: labels themselves are not interpolated."""
+        """The labels of the sagittal result on another grid, from its class probabilities: labels themselves are not interpolated.
+
+        Nothing is labelled outside the sagittal field of view, which often is narrower than a vertebra.
+        """
         names = {value: name for value, name in self.found.names.items() if name in scheme}
         evidence, target = self.evidence, grid.reoriented("RAS")
         painted = paint(evidence.probabilities, evidence.classes, evidence.grid, self.found.instances, names, target=target, scheme=scheme)
-        return LabelMap(painted.reoriented(grid.axcodes).data, grid, scheme)
+        labels = painted.reoriented(grid.axcodes).data
+        return LabelMap(np.where(_in_view_of(evidence.scan_grid, grid), labels, labels.dtype.type(0)), grid, scheme)
+
+
+def _in_view_of(scan: Grid, grid: Grid) -> NDArray[np.bool_]:
+    """Which voxels of a grid have their centre in a voxel of a scan."""
+    voxels = scan.to_voxels(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)))
+    return np.asarray(((voxels >= -0.5) & (voxels <= np.array(scan.shape) - 0.5)).all(axis=-1))

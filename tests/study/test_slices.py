@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from cascade.postproc.identify import Evidence, identify
 from cascade.postproc.naming import Numbering
 from cascade.stage2_levels.target import CLASSES
 from cascade.study.slices import Guide
-from cascade.volume import Grid, LabelMap
+from cascade.volume import Grid, LabelMap, box_between
 from tests.study import made
 
 SPEC = PhantomSpec()
@@ -96,6 +98,17 @@ def test_labels_on_the_axial_grid_are_those_of_the_phantom(guide: Guide, disc: s
     assert dice.pop(SACRUM, 1.0) > 0.8
     assert dice[disc] >= 0.85
     assert min((value for name, value in dice.items() if not is_disc(name)), default=1.0) >= 0.90, dice
+
+
+def test_nothing_is_labelled_beside_the_sagittal_field_of_view(guide: Guide) -> None:
+    """Eight slices of 4 mm, less than a vertebra is wide."""
+    box = box_between((5, 0, 0), (13, 130, 330))
+    part = dataclasses.replace(guide.evidence, scan_grid=guide.evidence.scan_grid.cropped(box))
+    grid, _ = block("L3-L4")
+    labels = Guide("narrow", guide.found, part).labels(grid, VERSE)
+    across = grid.to_world(np.argwhere(labels["L3-L4"]))[:, 0]
+    assert across.min() == pytest.approx(-14.0, abs=1.0)
+    assert across.max() == pytest.approx(18.0, abs=1.0)
 
 
 def test_labels_do_not_depend_on_how_the_slices_are_stored(guide: Guide) -> None:
