@@ -38,7 +38,7 @@ _SACRAL_TILTS = (45.0, 58.0, 72.0, 84.0)
 #: Sacral bodies taper downwards by this share to each side of their middle, and almost touch.
 _SACRAL_TAPER, _SACRAL_GAP_MM = 0.2, 1.0
 _DISC_HALF_HEIGHT_MM = {"T9": 2.2, "T10": 2.4, "T11": 2.7, "T12": 3.2, "L1": 3.8, "L2": 4.4, "L3": 4.9, "L4": 5.3, "L5": 4.8, "L6": 4.5}
-Contrast = Literal["T2", "T1"]
+Contrast = Literal["T2", "T1", "STIR"]
 
 
 class _Tissues(NamedTuple):
@@ -56,9 +56,11 @@ class _Tissues(NamedTuple):
 
 
 #: T2-like: cerebrospinal fluid and nuclei are bright. T1-like: fat and marrow are, fluid is dark, and discs are of one grey.
+#: STIR-like: as T2, but fat is dark, and so is marrow, half of which it is.
 _BRIGHTNESS: dict[Contrast, _Tissues] = {
     "T2": _Tissues(0.01, 0.75, 0.16, 0.38, 0.05, 0.65, 0.10, 1.0, 0.45),
     "T1": _Tissues(0.01, 1.0, 0.30, 0.50, 0.06, 0.30, 0.24, 0.14, 0.32),
+    "STIR": _Tissues(0.01, 0.08, 0.22, 0.14, 0.03, 0.50, 0.07, 1.0, 0.50),
 }
 _SLAB_MM = 1.0
 #: A narrow place of the canal fades over this length along the body's axis.
@@ -96,7 +98,7 @@ class PhantomSpec:
         Vertebra at whose lower disc the canal is narrow, and how many mm it has there.
     collapse : (str, float, float) tuple or None
         Body whose upper end plate sank, and by which share of its height at its front and at its rear wall.
-    contrast : {"T2", "T1"}
+    contrast : {"T2", "T1", "STIR"}
     """
 
     shape: tuple[int, int, int] = (17, 270, 330)

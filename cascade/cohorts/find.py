@@ -71,7 +71,9 @@ class Request:
         """The job of one of several scans."""
         suffix = self.suffix or (scan.suffix if scan.suffix in NIFTI.outputs else NIFTI.outputs[0])
         beside = {what: folder / f"{scan.name}{BESIDE[what]}" for what, folder in self.beside.items()}
-        return Job(scan.image, self.output / f"{scan.name}{suffix}", **beside, series=scan.series, series_number=scan.series_number)
+        return Job(
+            scan.image, self.output / f"{scan.name}{suffix}", **beside, series=scan.series, series_number=scan.series_number, files=()
+        )
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _only_job(request: Request, scans: list[FoundScan]) -> Job:
         found = "; ".join(f"{scan.image} {scan.what}".strip() for scan in scans)
         raise OutputError(f"{request.output}: expected one scan for one file; found {found}; choose with --series or give -o a folder")
     (scan,) = scans
-    return Job(scan.image, request.output, **request.beside, series=scan.series, series_number=scan.series_number)
+    return Job(scan.image, request.output, **request.beside, series=scan.series, series_number=scan.series_number, files=())
 
 
 def _bids_jobs(request: Request) -> list[Job]:

@@ -28,6 +28,8 @@ class Job:
         For messages.
     dataset : Path or None
         BIDS data set that the scan belongs to.
+    files : tuple of Path
+        What it consists of, where that is not all of `image`.
     """
 
     image: Path
@@ -41,6 +43,7 @@ class Job:
     series: str | None = None
     series_number: int | None = None
     dataset: Path | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:

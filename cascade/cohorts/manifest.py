@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,7 +162,7 @@ class Manifest:
             return "they failed before"
         if outcome.state == "done" and not all(path.exists() for path in (job.output, *job.beside)):
             return "a file that is asked for is not there"
-        return "" if digest_of(job.image) == outcome.input_sha256 else "the scan has changed"
+        return "" if digest_of(job.image, job.files) == outcome.input_sha256 else "the scan has changed"
 
     def _changed(self, name: str, before: Any) -> str:
         now = self.made_with[name]
@@ -223,22 +223,37 @@ class Manifest:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)
 
 
-def digest_of(image: Path) -> str | None:
-    """The sha256 of a scan's file, or of the names and contents of the files it consists of; None if it cannot be read."""
+def digest_of(image: Path, files: Sequence[Path] = ()) -> str | None:
+    """The sha256 of a scan's file, or of the names and contents of the files it consists of; None if it cannot be read.
+
+    Parameters
+    ----------
+    image : Path
+    files : sequence of Path
+        Those in the folder `image` that count; all where there is none.
+    """
     try:
-        if image.is_dir():
-            files = sorted(file for file in image.rglob("*") if file.is_file())
-        elif image.suffix.lower() in _DETACHED:
-            files = sorted(file for file in image.parent.iterdir() if stem(file.name).split(".")[0] == image.stem and file.is_file())
-        else:
-            return _digest(image)
-        total = hashlib.sha256()
-        for file in files:
-            name = file.relative_to(image if image.is_dir() else image.parent).as_posix()
-            total.update(f"{_digest(file)}  {name}\n".encode(errors="surrogateescape"))
-        return total.hexdigest()
+        if not image.is_dir():
+            return _digest_of_file(image)
+        files = sorted(files or (file for file in image.rglob("*") if file.is_file()))
+        return _digest_of_all({file.relative_to(image).as_posix(): _digest_of_file(file) for file in files})
     except OSError:
         return None
+
+
+def _digest_of_file(image: Path) -> str:
+    """Of a file, with those that belong to it."""
+    if image.suffix.lower() not in _DETACHED:
+        return _digest(image)
+    files = sorted(file for file in image.parent.iterdir() if stem(file.name).split(".")[0] == image.stem and file.is_file())
+    return _digest_of_all({file.name: _digest(file) for file in files})
+
+
+def _digest_of_all(digests: Mapping[str, str]) -> str:
+    total = hashlib.sha256()
+    for name, digest in digests.items():
+        total.update(f"{digest}  {name}\n".encode(errors="surrogateescape"))
+    return total.hexdigest()
 
 
 def _digest(file: Path) -> str:

@@ -101,7 +101,7 @@ class Task:
         if self.threads:
             set_threads(self.threads)
         started = time.perf_counter()
-        digest = digest_of(job.image)
+        digest = digest_of(job.image, job.files)
         try:
             notices = check_output(job.output, job.image, *job.beside, series=job.series) if self.keep else ()
             seen, result = self._segmented(job)
@@ -203,12 +203,12 @@ def _outcome(job: Job, future: Future[Outcome] | None) -> Outcome:
         raise problem
     _LOG.error("%s", job, exc_info=problem)
     error = f"{job}: expected no {type(problem).__name__} ({problem}); too little memory, or a bug; try it by itself"
-    return Outcome("failed", error=error, input_sha256=digest_of(job.image))
+    return Outcome("failed", error=error, input_sha256=digest_of(job.image, job.files))
 
 
 def _set_aside(job: Job) -> Outcome:
     error = f"{job}: expected a scan that can be segmented; {TRIES} workers died at it; try it by itself, without --jobs or --scheduler"
-    return Outcome("set-aside", error=error, input_sha256=digest_of(job.image))
+    return Outcome("set-aside", error=error, input_sha256=digest_of(job.image, job.files))
 
 
 def _since(started: float) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,6 +17,7 @@ from cascade.errors import InputError, OutputError
 from cascade.io.extras import extra
 from cascade.io.formats import DICOM, NOT_DICOM, TITLES, ZIP, Source, find_scans, format_of, output_format, read_scan_file, stem
 from cascade.io.recognise import is_there
+from cascade.notices import Notice
 from cascade.volume import FloatArray, Grid, Volume
 
 if TYPE_CHECKING:
@@ -61,12 +65,15 @@ class Part:
         For messages.
     series : Series or None
         Of DICOM; any other scan is the file `origin`.
+    notices : tuple of Notice
+        What is known about it before it is read.
     """
 
     name: str
     title: str
     origin: Path
     series: Series | None = field(default=None, repr=False)
+    notices: tuple[Notice, ...] = ()
 
     @property
     def frame(self) -> str:
@@ -91,8 +98,15 @@ class Part:
             return [Stack(*read_series(self.series, where))]
         return [Stack(scan, source, _instances(source)) for scan, source in read_stacks(self.series, where)]
 
-    def check_output(self, suffix: str) -> None:
-        """Make sure that labels with this suffix can be written.
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where its content stands: files, or the zip that holds them."""
+        if self.series is None:
+            return (self.origin,)
+        return tuple(dict.fromkeys(file.content if isinstance(file.content, Path) else file.origin for file in self.series.files))
+
+    def checked(self, suffix: str) -> Part:
+        """The same, with what has to be put right if labels with this suffix are to be written.
 
         Raises
         ------
@@ -103,12 +117,14 @@ class Part:
         """
         path = Path(f"{self.name}{suffix}")
         if not output_format(path).is_dicom:
-            return
+            return self
         if self.series is None:
             raise OutputError(NOT_DICOM.format(path=path))
         from cascade.io.dicom import check_series_referable
 
-        check_series_referable(self.series, f"{self.origin} ({self.name})")
+        found = check_series_referable(self.series, f"{self.origin} ({self.name})")
+        named = (dataclasses.replace(notice, text=f"{self.name}: {notice.text}") for notice in found)
+        return dataclasses.replace(self, notices=(*self.notices, *named))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +137,8 @@ class StudyFiles:
         Of the folder for its results where there are several studies.
     origin : Path
         The folder, zip or file that holds all of it.
-    key : str or None
-        StudyInstanceUID.
+    key : str
+        Tells it from other studies of the same place.
     parts : tuple of Part
     problems : tuple of InputError
         What could not be used.
@@ -130,9 +146,14 @@ class StudyFiles:
 
     name: Path
     origin: Path
-    key: str | None
+    key: str
     parts: tuple[Part, ...]
     problems: tuple[InputError, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it consists of."""
+        return tuple(dict.fromkeys(file for part in self.parts for file in part.files))
 
 
 def find_studies(path: Path, leave_out: Path | None = None) -> tuple[list[StudyFiles], list[InputError]]:
@@ -161,7 +182,10 @@ def find_studies(path: Path, leave_out: Path | None = None) -> tuple[list[StudyF
     files = [file for file, kind in kinds.items() if kind is not None and not kind.is_dicom]
     studies, problems = [], []
     for place in [file for file, kind in kinds.items() if kind is ZIP] + [path] * (DICOM in kinds.values()):
-        found, said = _dicom_studies(place, path)
+        try:
+            found, said = _dicom_studies(place, path)
+        except InputError as problem:
+            found, said = [], [problem]
         studies += found
         problems += said
     if files:
@@ -172,7 +196,7 @@ def find_studies(path: Path, leave_out: Path | None = None) -> tuple[list[StudyF
 
 
 def find_study(path: Path) -> StudyFiles:
-    """Find the only study of a folder, zip or file; see `find_studies`.
+    """Find the only study of a folder, zip or file, with what of it could not be used; see `find_studies`.
 
     Raises
     ------
@@ -185,7 +209,7 @@ def find_study(path: Path) -> StudyFiles:
             raise problems[0]
         names = "; ".join(str(study.name) for study in studies)
         raise InputError(f"{path}: expected one study; found {len(studies)} ({names}); give the folder of one patient")
-    return studies[0]
+    return dataclasses.replace(studies[0], problems=tuple(problems))
 
 
 def limited(study: StudyFiles, series: Sequence[str]) -> StudyFiles:
@@ -199,7 +223,7 @@ def limited(study: StudyFiles, series: Sequence[str]) -> StudyFiles:
             names = ", ".join(part.name for part in study.parts)
             raise InputError(f"{study.origin}: expected a series {wanted}; found {names}; correct --series")
         kept |= {part.name: part for part in matching}
-    return StudyFiles(study.name, study.origin, study.key, tuple(kept.values()), study.problems)
+    return dataclasses.replace(study, parts=tuple(kept.values()))
 
 
 def plane_of(grid: Grid) -> Plane:
@@ -255,16 +279,31 @@ def _dicom_study(found: Sequence[Series], root: Path) -> StudyFiles:
     origin = Path(*_common([series.origin.parts for series in found]))
     uid = found[0].study_uid
     name = Path(f"study-{uid[-8:]}") if uid or origin == root else origin.relative_to(root)
-    return StudyFiles(name, origin, uid or None, tuple(_named(found, origin)))
+    key = hashlib.sha256("\n".join((found[0].patient, uid)).encode()).hexdigest()
+    return StudyFiles(name, origin, key, tuple(_named(found, origin)))
 
 
 def _named(found: Sequence[Series], origin: Path) -> Iterator[Part]:
     numbers = Counter(series.number for series in found)
-    for series in found:
-        name = "series" if series.number is None else f"series-{series.number}"
+    names = ["series" if series.number is None else f"series-{series.number}" for series in found]
+    for place, series in enumerate(found):
         if numbers[series.number] > 1:
-            name += f"-{series.uid[-8:]}" if series.uid else f"-{series.origin.name}"
+            names[place] += f"-{series.uid[-8:]}" if series.uid else f"-{series.origin.name}"
+    for name, series in zip(told_apart(names), found, strict=True):
         yield Part(name, str(series), origin, series)
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Names of folders, with a number behind all but the first of those that are the same.
+
+    >>> told_apart(["t2", "t1", "t2", "t2-2"])
+    ['t2', 't1', 't2-2', 't2-2-2']
+    """
+    apart: list[str] = []
+    for name in names:
+        tries = (name if n == 1 else f"{name}-{n}" for n in itertools.count(1))
+        apart.append(next(each for each in tries if each not in apart))
+    return apart
 
 
 def _common(paths: Sequence[Sequence[str]]) -> list[str]:
@@ -278,8 +317,7 @@ def _common(paths: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _study_of_files(root: Path, files: Sequence[Path]) -> StudyFiles:
-    parts = []
-    for file in files:
-        name = file.relative_to(root).with_name(stem(file.name)) if file != root else Path(stem(file.name))
-        parts.append(Part("-".join(name.parts), name.as_posix(), file))
-    return StudyFiles(Path(stem(root.name)), root, None, tuple(parts))
+    titles = [file.relative_to(root).with_name(stem(file.name)) if file != root else Path(stem(file.name)) for file in files]
+    names = told_apart("-".join(title.parts) for title in titles)
+    parts = tuple(Part(name, title.as_posix(), file) for name, title, file in zip(names, titles, files, strict=True))
+    return StudyFiles(Path(stem(root.absolute().name)), root, "files", parts)

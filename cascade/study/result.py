@@ -84,6 +84,15 @@ class Study:
         Of the series that were named together; None where none is sagittal.
     notices : tuple of Notice
         About the names that all share, and about files.
+
+    Examples
+    --------
+    `cascade.segment_study` makes one. Here is a study of one series, of which nothing could be told:
+
+    >>> why = Notice("series-not-segmented", None, "series-2: its slices are neither sagittal nor axial")
+    >>> study = Study((StudySeries("series-2", "series 2: coronal T2", None, warnings=(why,)),), numbering=None)
+    >>> study["series-2"].result is None, study.levels, [notice.code for notice in study.warnings]
+    (True, (), ['series-not-segmented'])
     """
 
     series: tuple[StudySeries, ...]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cascade.cohorts.job import Job
 from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.labels import CASCADE, SACRUM, LabelScheme, get_scheme
 from cascade.notices import Notice, rounded_down
@@ -40,7 +41,7 @@ class _Read:
 
     def leave_out(self, why: str) -> None:
         """Note why it was not segmented."""
-        self.notices.append(Notice("series-not-segmented", None, f"{self.part.name}: {why}"))
+        self.notices.append(Notice("series-not-segmented", None, f"{self.part.name}: {_without_folders(why, self.part.origin)}"))
 
 
 def segment_study(
@@ -75,6 +76,17 @@ def segment_study(
         There is not exactly one study, or no series of it can be segmented.
     NumberingError
         `numbering` contradicts itself or what was found.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from cascade.io.nifti import write_volume
+    >>> from cascade.phantom import PhantomSpec, render
+    >>> with TemporaryDirectory() as folder:
+    ...     write_volume(render(PhantomSpec((13, 152, 186), (5.0, 1.6, 1.6)))[0], Path(folder, "t2.nii.gz"))
+    ...     study = segment_study(folder, device="cpu")
+    >>> print(*(level.name for level in study["t2"].result.levels))
+    L1 L1-L2 L2 L2-L3 L3 L3-L4 L4 L4-L5 L5
     """
     files = study if isinstance(study, StudyFiles) else find_study(Path(study))
     given = {name: given_clicks(each) for name, each in (clicks or {}).items()}
@@ -84,6 +96,11 @@ def segment_study(
     networks = segmenter or Segmenter.from_pretrained(device)
     reads = [_perceived(part, networks, given.get(part.name, ())) for part in sorted(files.parts, key=lambda part: part.name)]
     return _segmented(files, reads, networks, get_scheme(scheme), numbering or Numbering())
+
+
+def _without_folders(text: str, origin: Path) -> str:
+    """An error as the results of a study tell it: folders above a file may be named after patients."""
+    return Job(origin, Path()).without_folders(text)
 
 
 def _segmented(files: StudyFiles, reads: Sequence[_Read], segmenter: Segmenter, scheme: LabelScheme, numbering: Numbering) -> Study:
@@ -108,7 +125,7 @@ def _segmented(files: StudyFiles, reads: Sequence[_Read], segmenter: Segmenter, 
 
 def _perceived(part: Part, segmenter: Segmenter, clicks: tuple[Click, ...]) -> _Read:
     """Read a series, and run the networks if it is one for them."""
-    read = _Read(part, clicks)
+    read = _Read(part, clicks, notices=list(part.notices))
     try:
         read.stacks = part.read()
         mine = [stack for stack in read.stacks if stack.plane in ("sagittal", "any")]
@@ -229,9 +246,9 @@ def _tell_slices(read: _Read, guides: Sequence[Guide], segmenter: Segmenter, sch
 
 
 def _told(stack: Stack, guides: Sequence[Guide]) -> tuple[Guide, list[Slice]] | None:
-    """The guide that reaches most slices of a stack, and what it tells of them; None without guides."""
+    """The guide that reaches most slices of a stack, of several the widest, and what it tells of them; None without guides."""
     told = [(guide, list(guide.where(stack.scan.grid))) for guide in guides]
-    return max(told, key=lambda pair: sum(row.structure is not None for row in pair[1]), default=None)
+    return max(told, key=lambda pair: (sum(row.structure is not None for row in pair[1]), pair[0].width_mm), default=None)
 
 
 def _own_guide(read: _Read, stack: Stack, segmenter: Segmenter) -> list[Guide]:
@@ -272,7 +289,7 @@ def _guide(read: _Read) -> Guide | None:
 
 
 def _study(files: StudyFiles, reads: Sequence[_Read], agreed: Agreement | None) -> Study:
-    problems = [Notice("series-not-segmented", None, str(problem)) for problem in files.problems]
+    problems = [Notice("series-not-segmented", None, _without_folders(str(problem), files.origin)) for problem in files.problems]
     numbering = NumberingResult(agreed.confidence, agreed.naming.second_best, agreed.naming.margin) if agreed else None
     series = tuple(StudySeries(read.part.name, read.part.title, read.result, tuple(read.axial), tuple(read.notices)) for read in reads)
     return Study(series, numbering, (*(agreed.notices if agreed else ()), *problems))

@@ -19,7 +19,7 @@ from cascade.networks.threads import set_threads
 from cascade.pipeline import Segmenter
 from cascade.postproc.clicks.click import Click, clicks_to_json
 from cascade.postproc.naming import Numbering
-from cascade.study.find import StudyFiles, find_studies, limited
+from cascade.study.find import StudyFiles, find_studies, limited, told_apart
 from cascade.study.segment import segment_study
 
 #: What the manifest knows a study by.
@@ -47,14 +47,11 @@ def find_study_jobs(inputs: tuple[Path, ...], output: Path) -> tuple[list[Job], 
             continue
         studies += found
         problems += said
-    names = [Path()] if len(studies) == 1 else [study.name for study in studies]
-    jobs: dict[Path, Job] = {}
+    names = [""] if len(studies) == 1 else told_apart(study.name.as_posix() for study in studies)
+    jobs: dict[tuple[str, frozenset[Path]], Job] = {}
     for study, name in zip(studies, names, strict=True):
-        job = Job(study.origin, output / name / STUDY_FILE, series=study.key)
-        if (other := jobs.setdefault(job.output, job)) is not job:
-            problems.append(
-                InputError(f"{job.image}: expected a folder of its own for results; {job.output.parent} is that of {other.image}")
-            )
+        job = Job(study.origin, output / name / STUDY_FILE, series=study.key, files=study.files)
+        jobs.setdefault((study.key, frozenset(file.resolve() for file in study.files)), job)
     return list(jobs.values()), problems
 
 
@@ -108,11 +105,9 @@ class StudyTask:
         """Read, segment and write one study; an error that is no bug becomes its outcome."""
         if self.threads:
             set_threads(self.threads)
-        started, digest = time.perf_counter(), digest_of(job.image)
+        started, digest = time.perf_counter(), digest_of(job.image, job.files)
         try:
-            files = limited(_study_of(job, self.output), self.series)
-            for part in files.parts:
-                part.check_output(self.suffix)
+            files = _writable(limited(_study_of(job, self.output), self.series), self.suffix)
             study = segment_study(files, scheme=self.scheme, numbering=self.numbering, clicks=self.clicks, segmenter=self.segmenter)
             with together():
                 study.save(job.output.parent, suffix=self.suffix, seg_type=self.seg_type)
@@ -125,8 +120,21 @@ class StudyTask:
 
 
 def _study_of(job: Job, output: Path) -> StudyFiles:
-    studies, _ = find_studies(job.image, output)
+    studies, problems = find_studies(job.image, output)
     found = [study for study in studies if study.key == job.series]
     if len(found) != 1:
         raise InputError(f"{job.image}: expected the study that was found here before; it has changed meanwhile; start again")
-    return found[0]
+    return dataclasses.replace(found[0], problems=tuple(problems)) if len(studies) == 1 else found[0]
+
+
+def _writable(study: StudyFiles, suffix: str) -> StudyFiles:
+    """A study without the series to which labels with this suffix cannot refer; these are told among its problems."""
+    parts, problems = [], []
+    for part in study.parts:
+        try:
+            parts.append(part.checked(suffix))
+        except InputError as problem:
+            problems.append(problem)
+    if not parts:
+        raise problems[0]
+    return dataclasses.replace(study, parts=tuple(parts), problems=(*study.problems, *problems))

@@ -16,15 +16,16 @@ from tests.dicom_files import write_series
 from tests.study import made
 from tests.study.made import Remembering, View
 
-T2, T1 = PhantomSpec(), PhantomSpec(contrast="T1", seed=1)
+T2, T1, STIR = PhantomSpec(), PhantomSpec(contrast="T1", seed=1), PhantomSpec(contrast="STIR", seed=3)
 
 
 @pytest.fixture(scope="session")
 def views() -> dict[str, View]:
-    """The sagittal views: a T2 that ends above L5, a T1 that does not, the middle slices of a localiser."""
+    """The sagittal views: a T2 that ends above L5, a T1 and a narrow STIR that do not, the middle slices of a localiser."""
     return {
         "t2": made.sagittal(T2, centre_mm=(0.0, 0.0, 20.0), turned_deg=3.0).without_rows(below_mm=-35.0),
         "t1": made.sagittal(T1, centre_mm=(0.0, -5.0, -15.0), turned_deg=-2.0),
+        "stir": made.sagittal(STIR, (9, 104, 144), centre_mm=(2.0, 0.0, -10.0), turned_deg=1.0),
         "localiser": made.sagittal(dataclasses.replace(T2, seed=2), (5, 84, 116), (10.0, 2.0, 2.0)),
     }
 
@@ -44,6 +45,7 @@ def study_folder(views: dict[str, View], axial: list[View], tmp_path_factory: py
     write_series(made.dicom([views["t2"]], 2), folder)
     write_series(made.dicom([views["t1"]], 3, echo_ms=12.0), folder)
     write_series(made.dicom(axial, 4), folder)
+    write_series(made.dicom([views["stir"]], 5, echo_ms=40.0, InversionTime="150", ScanningSequence=["SE", "IR"]), folder)
     return folder
 
 

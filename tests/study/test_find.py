@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from cascade.io.nifti import write_volume
 from cascade.phantom import PhantomSpec
 from cascade.study.find import find_studies, find_study, limited, plane_of
 from cascade.volume import Grid, Volume
-from tests.dicom_files import write_series
+from tests.dicom_files import uid, write_series
 from tests.study import made
 from tests.study.made import View
 
@@ -43,6 +44,32 @@ def test_each_patient_of_a_folder_is_a_study_of_their_own(small: View, tmp_path:
     assert len({study.name for study in studies}) == 2
     with pytest.raises(InputError, match="expected one study; found 2"):
         find_study(tmp_path)
+
+
+def test_a_stray_patient_in_a_study_is_another_study_and_costs_nobody_anything(small: View, tmp_path: Path) -> None:
+    for number, patient in ((2, "P1"), (3, "P2"), (4, "P1")):
+        write_series(made.dicom([small], number, patient=patient, StudyInstanceUID=uid("both")), tmp_path)
+    studies, problems = find_studies(tmp_path)
+    assert sorted([part.name for part in study.parts] for study in studies) == [["series-2", "series-4"], ["series-3"]]
+    assert len({study.key for study in studies}) == 2
+    assert problems == []
+
+
+def test_series_that_nothing_tells_apart_have_folders_of_their_own(small: View, tmp_path: Path) -> None:
+    for letter in "ab":
+        write_series(made.dicom([small], 2, SeriesInstanceUID=f"1.2.{ord(letter)}.0.1.2.3.4"), tmp_path / letter)
+        write_volume(small.scan, tmp_path / "nifti" / f"t2{'.nii.gz' if letter == 'a' else '.nii'}")
+    assert names(tmp_path) == [["series-2-.1.2.3.4", "series-2-.1.2.3.4-2"], ["nifti-t2", "nifti-t2-2"]]
+
+
+def test_what_is_no_scan_does_not_cost_what_is_one(small: View, tmp_path: Path) -> None:
+    write_volume(small.scan, tmp_path / "t2.nii.gz")
+    with zipfile.ZipFile(tmp_path / "letters.zip", "w") as archive:
+        archive.writestr("letter.txt", "no scan")
+    studies, problems = find_studies(tmp_path)
+    assert [[part.name for part in study.parts] for study in studies] == [["t2"]]
+    assert [str(problem) for problem in problems] == [f"{tmp_path / 'letters.zip'}: expected DICOM MR images; found none"]
+    assert [*map(str, find_study(tmp_path).problems)] == [*map(str, problems)]
 
 
 def test_other_files_of_a_folder_are_one_study(small: View, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from cascade.io.formats import read_labels_file
 from cascade.io.nifti import write_volume
 from cascade.study.task import find_study_jobs
 from tests.conftest import AnswerWith
-from tests.dicom_files import uid
+from tests.dicom_files import uid, write_series
+from tests.study import made
 from tests.study.made import Remembering, View
 
 
@@ -76,6 +77,51 @@ def test_a_single_study_goes_to_the_folder_itself_and_several_to_folders_of_thei
     assert len({job.output for job in jobs}) == 2
     assert {job.output.parent.parent for job in jobs} == {tmp_path / "out"}
     assert problems == []
+
+
+@pytest.fixture
+def little_study(views: dict[str, View], tmp_path: Path) -> Path:
+    """A localiser whose headers have to be put right, and beside it one to which nothing can refer."""
+    folder = tmp_path / "patient"
+    write_series(made.dicom([views["localiser"]], 2, PatientSex="m"), folder)
+    write_series(made.dicom([views["localiser"]], 3, StudyInstanceUID=uid("P1")), folder)
+    for file in folder.glob("*_3"):
+        dataset = pydicom.dcmread(file)
+        dataset.SOPInstanceUID = "1.2.3"
+        dataset.save_as(file)
+    return folder
+
+
+def test_what_is_put_right_in_a_seg_and_what_cannot_have_one_are_told_everywhere(
+    little_study: Path, segmenter: Remembering, answer_with: AnswerWith, command: list[str], tmp_path: Path
+) -> None:
+    answer_with(segmenter)
+    out = tmp_path / "out"
+    assert main([str(little_study), "-o", str(out), "--format", "dcm", *command]) == 0
+    assert sorted(path.parent.name for path in out.glob("*/levels.dcm")) == ["series-2"]
+    told = json.loads((out / "study.json").read_text(encoding="utf-8"))["warnings"]
+    line = json.loads((out / "manifest.jsonl").read_text(encoding="utf-8"))["warnings"]
+    page = (out / "study.html").read_text(encoding="utf-8")
+    for code, text in {"dicom-repaired": "series-2: PatientSex", "series-not-segmented": "SOPInstanceUID in every file"}.items():
+        for notices in (told, line):
+            (notice,) = [notice for notice in notices if notice["code"] == code]
+            assert text in notice["text"]
+            assert str(tmp_path) not in notice["text"]
+        assert text in page
+
+
+def test_results_in_the_folder_of_the_study_are_no_part_of_it(
+    little_study: Path, segmenter: Remembering, answer_with: AnswerWith, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer_with(segmenter)
+    words = [str(little_study), "-o", str(little_study / "out"), "--format", "dcm", *command]
+    assert main(words) == 0
+    written = {path: path.stat().st_mtime_ns for path in (little_study / "out").rglob("*") if path.is_file()}
+    assert main([*words, "--resume"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (little_study / "out").rglob("*") if path.is_file()} == written
+    assert main(words) == 0
+    assert "SEG" not in capsys.readouterr().err
+    assert {path for path in (little_study / "out").rglob("*") if path.is_file()} == set(written)
 
 
 def test_results_do_not_go_between_the_scans(study_folder: Path) -> None:
