@@ -276,7 +276,7 @@ def test_every_public_name_has_an_example_but_errors_which_share_one() -> None:
     public = {name: getattr(cascade, name) for name in dir(cascade) if not name.startswith("_")}
     errors = {name for name, value in public.items() if isinstance(value, type) and issubclass(value, cascade.CascadeError)}
     shown = {name for name, value in public.items() if ">>>" in (value.__doc__ or "")}
-    assert set(public) - errors - shown == {"Study", "segment_study"}  # a study on a disk, as docs/study.md shows
+    assert set(public) - errors - shown == set()
     assert "CascadeError" in shown
 
 
