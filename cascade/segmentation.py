@@ -20,7 +20,7 @@ from cascade.io.extras import extra
 from cascade.io.files import place_of, replacing
 from cascade.io.formats import SegType, Source, write_labels_file
 from cascade.labels import BODIES, LabelScheme
-from cascade.measure import Measurement, as_dict, measure, numbers, save_table, with_spread
+from cascade.measure import Fitted, Measurement, as_dict, measure, numbers, save_table, with_spread
 from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Clicks
 from cascade.postproc.identify import Evidence, Identified
@@ -237,9 +237,14 @@ class Segmentation:
         save_report(self, Path(path), title)
 
     @cached_property
+    def fitted(self) -> Fitted:
+        """Shapes fitted to the labels, on which measurements and drawings rest; fitted when first asked for."""
+        return Fitted.to(self.labels, [level.name for level in self.levels if level.touches_border])
+
+    @cached_property
     def measurements(self) -> tuple[Measurement, ...]:
         """Volumes, heights, angles and signal, one row a structure; measured when first asked for."""
-        rows = measure(self.labels, self.scan, [level.name for level in self.levels if level.touches_border])
+        rows = measure(self.labels, self.scan, fitted=self.fitted)
         return rows if self.again is None else with_spread(rows, self.again)
 
     def anchoring(self, numbering: Numbering) -> Numbering:

@@ -1,5 +1,6 @@
 """What people measure on a labelled spine: volumes, heights, angles, signal."""
 
+from cascade.measure.fitted import Fitted
 from cascade.measure.gaps import unmeasured
 from cascade.measure.marks import Mark, find_marks
 from cascade.measure.spine import measure
@@ -9,6 +10,7 @@ from cascade.measure.table import COLUMNS, SD, Measurement, as_dict, combine_tab
 __all__ = [
     "COLUMNS",
     "SD",
+    "Fitted",
     "Mark",
     "Measurement",
     "as_dict",

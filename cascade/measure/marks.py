@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 
 from cascade.measure.alignment import next_bodies
-from cascade.measure.canal import Canal, cut_canal
-from cascade.measure.endplates import Morphometry, aligned, patient_axes
-from cascade.measure.structures import find_structures, fit_morphometries
+from cascade.measure.canal import Canal
+from cascade.measure.endplates import Morphometry, aligned
+from cascade.measure.fitted import Fitted
 from cascade.measure.table import Measurement
-from cascade.volume import FloatArray, LabelMap
+from cascade.volume import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,23 +37,19 @@ class Mark:
     text: str = ""
 
 
-def find_marks(labels: LabelMap, rows: Sequence[Measurement]) -> tuple[Mark, ...]:
+def find_marks(fitted: Fitted, rows: Sequence[Measurement]) -> tuple[Mark, ...]:
     """Slips that have a grade, the canal at each disc, and its narrowest place.
 
     Parameters
     ----------
-    labels : LabelMap
+    fitted : Fitted
     rows : sequence of Measurement
-        Of these labels.
+        Measured on it.
     """
-    axes = patient_axes(labels.grid)
-    structures = find_structures(labels, frozenset(row.structure for row in rows if row.cut == "end"))
-    fits = fit_morphometries(structures, axes)
-    canal = cut_canal(labels, axes)
-    found = list(_slips(rows, fits, axes))
-    if canal is not None:
-        centres = {structure.name: structure.centroid_mm for structure in structures}
-        found += _across(rows, canal, fits, centres)
+    found = list(_slips(rows, fitted.shapes, fitted.axes))
+    if fitted.canal is not None:
+        centres = {structure.name: structure.centroid_mm for structure in fitted.structures}
+        found += _across(rows, fitted.canal, fitted.shapes, centres)
     return tuple(found)
 
 

@@ -22,16 +22,17 @@ from cascade.errors import InputError
 from cascade.labels import SACRUM
 from cascade.measure.alignment import cobb, lordosis, with_segments
 from cascade.measure.bodies import size_row, with_losses
-from cascade.measure.canal import cut_canal, narrowest, with_canal
+from cascade.measure.canal import narrowest, with_canal
 from cascade.measure.discs import with_indices
-from cascade.measure.endplates import patient_axes
+from cascade.measure.fitted import Fitted
 from cascade.measure.signal import bone, look, with_signal
-from cascade.measure.structures import find_structures, fit_morphometries
 from cascade.measure.table import Measurement
 from cascade.volume import LabelMap, Volume
 
 
-def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] = ()) -> tuple[Measurement, ...]:
+def measure(
+    labels: LabelMap, scan: Volume | None = None, cut: Collection[str] = (), *, fitted: Fitted | None = None
+) -> tuple[Measurement, ...]:
     """Measure every body and disc of a label map, and the lordosis.
 
     Parameters
@@ -42,6 +43,8 @@ def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] =
         On the same grid; without it there is no signal.
     cut : collection of str
         Structures known to be cut by the upper or lower end of the field of view, beside those that reach the border.
+    fitted : Fitted, optional
+        To these labels with these cuts, where it is at hand.
 
     Returns
     -------
@@ -55,15 +58,13 @@ def measure(labels: LabelMap, scan: Volume | None = None, cut: Collection[str] =
     """
     if scan is not None and not scan.grid.matches(labels.grid):
         raise InputError("expected scan and labels on the same grid; resample one onto the grid of the other first")
-    structures = find_structures(labels, frozenset(cut))
-    axes = patient_axes(labels.grid)
-    fits = fit_morphometries(structures, axes)
+    fitted = fitted or Fitted.to(labels, cut)
+    axes, structures, fits, canal = fitted.axes, fitted.structures, fitted.shapes, fitted.canal
     rows = [size_row(structure, fits.get(structure.name), axes) for structure in structures]
     plates = {name: fit for name, fit in fits.items() if name == SACRUM or fit.agrees}
     rows = with_segments(with_indices(with_losses(rows)), plates, axes)
     scene = look(labels, scan, structures, fits) if scan is not None else None
     rows = with_signal(rows, scene) if scene else rows
-    canal = cut_canal(labels, axes)
     rows = with_canal(rows, canal, structures, fits) if canal else rows
     narrow = narrowest(rows, canal, structures, fits) if canal else ()
     return (*rows, *narrow, *(bone(rows, scene) if scene else ()), *cobb(rows, plates, axes), *lordosis(plates, axes))

@@ -234,7 +234,7 @@ def _summary(result: Result) -> str:
 
 def _curved(result: Result) -> str:
     """Both cuts along the column, slips and canal drawn over the sagittal one."""
-    line_mm, marks = result.spine.centreline_mm, find_marks(result.labels, result.measurements)
+    line_mm, marks = result.spine.centreline_mm, find_marks(result.fitted, result.measurements)
     sagittal = curved_view(result.scan, result.labels, line_mm, "sagittal", marks)
     return _figure(sagittal, "sagittal") + _figure(curved_view(result.scan, result.labels, line_mm, "coronal"), "coronal")
 

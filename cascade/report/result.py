@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from cascade.measure import Measurement
+from cascade.measure import Fitted, Measurement
 from cascade.notices import Notice
 from cascade.volume import FloatArray, LabelMap, Volume
 
@@ -56,6 +56,10 @@ class Result(Protocol):
     @property
     def levels(self) -> Sequence[Named]:
         """Cranial to caudal."""
+
+    @property
+    def fitted(self) -> Fitted:
+        """What they are measured on."""
 
     @property
     def measurements(self) -> Sequence[Measurement]:

@@ -117,6 +117,13 @@ def test_a_report_that_cannot_be_written_says_so(tmp_path: Path, result: Segment
         save_report(result, tmp_path / "file" / "qc.html", "scan")
 
 
+def test_what_is_measured_is_not_measured_again_to_be_drawn(tmp_path: Path, result: Segmentation, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert result.measurements
+    monkeypatch.setattr("cascade.measure.fitted.fit_morphometries", None)
+    monkeypatch.setattr("cascade.measure.fitted.cut_canal", None)
+    save_report(result, tmp_path / "qc.html", "scan")
+
+
 def test_the_index_puts_the_least_confident_scan_first(tmp_path: Path) -> None:
     index = ReportIndex(tmp_path)
     sure, unsure = phantom_result(confidence=0.98), phantom_result(confidence=0.6, warnings=WARNINGS)
