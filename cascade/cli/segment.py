@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from cascade._version import __version__
 from cascade.cli import console
-from cascade.cli.loading import Loading
 from cascade.cli.options import SegmentOptions
 from cascade.cohorts.find import find_jobs
 from cascade.errors import InputError
@@ -36,7 +35,7 @@ def _do(options: SegmentOptions) -> int:
     if options.info:
         return _info(options)
     if options.demo:
-        return _demo(options.demo, options.loading)
+        return _demo(options.demo, options)
     return _segment_studies(options) if options.study else _segment_all(options)
 
 
@@ -131,11 +130,14 @@ def _info(options: SegmentOptions) -> int:
     return console.DONE
 
 
-def _demo(folder: Path, loading: Loading) -> int:
+def _demo(folder: Path, options: SegmentOptions) -> int:
     from cascade.demo import run_demo
 
+    if options.loudness < 0:
+        run_demo(folder, options.loading.load())
+        return console.DONE
     console.say("segmenting a real scan and a phantom ...")
-    demo = run_demo(folder, loading.load())
+    demo = run_demo(folder, options.loading.load())
     console.tell("a real scan; nobody labelled it, so there is no reference\nstructure  confidence")
     for level in demo.scan.levels:
         console.tell(f"{level.name:9}  {rounded_down(level.confidence, 3)}")

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 import cascade.cli.segment
+from cascade.cohorts.find import BESIDE
+from cascade.io.formats import find_suffix, stem
+from cascade.labels import SCHEMES
 
 ROOT = Path(cascade.__file__).parents[1]
 DOCKERFILE = ROOT / "Dockerfile"
+HADOLINT = shutil.which("hadolint")
+#: What a name on Windows may not hold, beside what reserves a name there whatever its suffix.
+NOT_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[. ]$')
 ONLY_POSIX = ("fcntl", "resource", "termios", "syslog", "pty")
 
 
@@ -24,12 +31,28 @@ for name in {ONLY_POSIX}:
     sys.modules[name] = None
 del signal.SIGKILL
 from {cascade.cli.segment.__name__} import main
-sys.exit(main([{str(scans)!r}, "-o", {str(tmp_path / "out")!r}, "--weights", {str(oracle_weights)!r}, "--device", "cpu"]))
+beside = [word for name in {sorted(set(BESIDE) - {"sr"})} for word in (f"--{{name}}", f"{tmp_path / "out"}/{{name}}")]
+sys.exit(main([{str(scans)!r}, "-o", {str(tmp_path / "out")!r}, *beside, "--weights", {str(oracle_weights)!r}, "--device", "cpu"]))
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "out" / "sub" / "a.nii.gz").is_file()
     assert (tmp_path / "out" / "manifest.jsonl").is_file()
+    written = [path.name for path in (tmp_path / "out").rglob("*")]
+    assert len(written) > 12
+    assert [name for name in written if NOT_ON_WINDOWS.search(name) or PureWindowsPath(name).is_reserved()] == []
+
+
+@pytest.mark.parametrize("name", sorted({name for scheme in SCHEMES.values() for name in scheme.ids}))
+def test_a_structure_names_a_file_on_windows(name: str) -> None:
+    assert not NOT_ON_WINDOWS.search(name)
+    assert not PureWindowsPath(f"{name}.stl").is_reserved()
+
+
+@pytest.mark.parametrize("text", [r"C:\data\t2.nii.gz", r"\\server\share\t2.nii.gz", "C:/data/t2.nii.gz"])
+def test_a_file_is_told_by_its_name_on_windows(text: str) -> None:
+    path = PureWindowsPath(text)
+    assert (path.name, find_suffix(path.name), stem(path.name)) == ("t2.nii.gz", ".nii.gz", "t2")
 
 
 @pytest.mark.skipif(not DOCKERFILE.is_file(), reason="the package is installed, not a source tree")
@@ -56,6 +79,12 @@ class TestDockerfile:
         assert "-c constraints.txt" in installs[0]
         assert [json.loads(rest) for word, rest in self.lines() if word == "ENTRYPOINT"] == [["python", "-m", "cascade"]]
         assert dict(self.lines())["USER"] != "root"
+
+    @pytest.mark.full
+    @pytest.mark.skipif(HADOLINT is None, reason="needs hadolint")
+    def test_hadolint_finds_nothing(self) -> None:
+        process = subprocess.run([str(HADOLINT), DOCKERFILE], capture_output=True, text=True, check=False)
+        assert process.returncode == 0, process.stdout
 
     @pytest.mark.full
     def test_its_steps_end_with_a_demo(self) -> None:

@@ -35,7 +35,7 @@ def typed(page: Path) -> Iterator[list[str]]:
     """The words of every command of ours that a page shows on a line of its own, also behind ``&&``."""
     for content in fences(page, "", "sh", "bash", "console"):
         for line in content.replace("\\\n", " ").splitlines():
-            for part in line.split(" #")[0].split("\t")[0].split("&&"):
+            for part in line.split(" #")[0].split("\t")[0].replace("||", "&&").split("&&"):
                 words = part.strip().removeprefix("$ ").split(" ", 1)
                 if words[0] in COMMANDS:
                     yield shlex.split(part)

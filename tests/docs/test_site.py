@@ -14,7 +14,6 @@ from tests.docs.pages import ROOT
 pytest.importorskip("sphinx")
 
 
-@pytest.mark.full
 def test_the_site_is_built_without_a_warning_and_holds_every_page_and_public_class(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(ROOT / "docs"), str(tmp_path)]
     process = subprocess.run(words, capture_output=True, text=True, check=False)
