@@ -20,18 +20,20 @@ from cascade.labels import VERSE, get_scheme
 from cascade.measure import Measurement, measure
 from cascade.volume import LabelMap
 
-_SIZES = ("volume_ml", "anterior_mm", "middle_mm", "posterior_mm", "depth_mm", "wedge_deg", "canal_ap_mm", "csf_signal", "signal")
+_SIZES = ("volume_ml", "anterior_mm", "middle_mm", "posterior_mm", "depth_mm", "width_mm", "wedge_deg")
+_BESIDE = ("canal_ap_mm", "canal_area_mm2", "csf_signal", "signal")
 _LOSSES = ("anterior_loss_percent", "middle_loss_percent", "posterior_loss_percent")
 QUANTITIES = {
-    "body": (*_SIZES, "segment_deg", "slip_mm", "slip_percent", *_LOSSES),
-    "disc": (*_SIZES, "height_index", "nucleus_signal", "annulus_signal"),
+    "body": (*_SIZES, *_BESIDE, "segment_deg", "slip_mm", "slip_percent", *_LOSSES),
+    "disc": (*_SIZES, *_BESIDE, "height_index", "nucleus_signal", "annulus_signal"),
     "sacrum": ("slope_deg",),
     "canal": ("canal_ap_mm",),
+    "bone": ("signal",),
     "cobb": ("cobb_deg",),
     "lordosis": ("segment_deg",),
 }
 #: Units by the end of a column, the longest first.
-_UNITS = {"_percent": "%", "_deg": "°", "_mm": "mm", "_ml": "ml"}
+_UNITS = {"_percent": "%", "_deg": "°", "_mm2": "mm²", "_mm": "mm", "_ml": "ml"}
 #: Fragments and posterior elements, which have no place in the scheme.
 REST = 90
 

@@ -17,10 +17,11 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
+import functools
 import json
 import pickle
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,27 +63,32 @@ Told = tuple[str, float, float]
 Rows = tuple[Sequence[Measurement], Sequence[Sequence[Measurement]], Sequence[Measurement]]
 
 
-def scans(folder: Path) -> Iterator[tuple[str, Volume, LabelMap]]:
-    """Name, image and reference labels of every validation scan and phantom."""
+def scans(folder: Path) -> Iterator[tuple[str, Callable[[], tuple[Volume, LabelMap]]]]:
+    """Name of every validation scan and phantom, and what gives its image and reference labels."""
     with (folder / "cases.tsv").open(encoding="utf-8") as stream:
         cases = [row for row in csv.DictReader(stream, delimiter="\t") if row["split"] == "val"]
     for case in cases:
-        image, labels = (folder / case["dataset"] / f"{case['case']}_{what}.nii.gz" for what in ("image", "labels"))
-        numbers, grid = read_label_array(labels)
-        known = LabelMap(np.where(numbers == REST, 0, numbers).astype(np.uint8), grid, VERSE)
-        yield f"{case['dataset']}_{case['case']}", read_image(image)[0], known
+        yield f"{case['dataset']}_{case['case']}", functools.partial(labelled, folder / case["dataset"], case["case"])
     for number, spec in enumerate(PHANTOMS):
-        yield f"phantom_{number}", *render(spec)
+        yield f"phantom_{number}", functools.partial(render, spec)
+
+
+def labelled(folder: Path, case: str) -> tuple[Volume, LabelMap]:
+    """Image and reference labels of a validation scan."""
+    numbers, grid = read_label_array(folder / f"{case}_labels.nii.gz")
+    known = LabelMap(np.where(numbers == REST, 0, numbers).astype(np.uint8), grid, VERSE)
+    return read_image(folder / f"{case}_image.nii.gz")[0], known
 
 
 def measured(folder: Path, keep: Path, views: int) -> dict[str, Rows]:
     """Rows of the result, of each view and of the reference, by scan."""
     keep.mkdir(parents=True, exist_ok=True)
-    segmenter, found = Segmenter.from_pretrained(), {}
-    for name, scan, labels in scans(folder):
+    networks, found = functools.cache(Segmenter.from_pretrained), {}
+    for name, read in scans(folder):
         kept = keep / f"{name}.pkl"
         if not kept.exists():
-            result = segmenter.segment(scan, scheme=VERSE.name, repeat=views)
+            scan, labels = read()
+            result = networks().segment(scan, scheme=VERSE.name, repeat=views)
             kept.write_bytes(pickle.dumps((result.measurements, result.again, measure(labels, scan))))
         found[name] = pickle.loads(kept.read_bytes())
     return found
@@ -111,7 +117,7 @@ def fit(told: Sequence[Told]) -> tuple[float, float]:
 
     def cost(logs: NDArray[np.floating]) -> float:
         sd = np.hypot(np.exp(logs[0]) * seen, np.exp(logs[1]) * unit)
-        return float(-stats.t.logpdf(off / sd, FREEDOM).sum() + np.log(sd).sum() + 0.5 * logs[0] ** 2)
+        return float(-stats.t.logpdf(off / sd, FREEDOM).sum() + np.log(sd).sum() + 0.5 * (logs**2).sum())
 
     factor, floor = np.exp(optimize.minimize(cost, np.zeros(2), method="Nelder-Mead").x) * (1.0, unit)
     scale = float(np.quantile(np.abs(off) / np.hypot(factor * seen, floor), WITHIN)) / 2

@@ -232,7 +232,7 @@ class Segmenter:
             clock.lap("stage2_levels")
         grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming_parameters
         evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, naming)
-        return Perception(scan, spine, evidence, notices, clock.seconds, source)
+        return Perception(scan, spine, evidence, notices, clock.seconds, source, self.backend)
 
     def name(
         self, seen: Perception, *, scheme: str | LabelScheme = CASCADE, numbering: Numbering | None = None, clicks: Clicks = ()
@@ -273,7 +273,7 @@ class Segmenter:
             "version": __version__,
             "checkpoint_sha256": self.checkpoint_sha256,
             "grid": {"shape": grid.shape, "spacing_mm": grid.spacing_mm, "axcodes": grid.axcodes},
-            "backend": self.backend,
+            "backend": seen.backend or self.backend,
             "device": self.device,
             "seconds": {**seen.seconds, **clock.seconds},
         } | ({"clicks": clicks_to_json(clicks)} if clicks else {})

@@ -115,6 +115,8 @@ class Perception:
         By part.
     source : Source or None
         What the file's format has to repeat.
+    backend : str
+        What ran the networks.
     drawn : mapping of Parts to array of uint8
         What was drawn of it last, on the scan's grid.
     """
@@ -125,6 +127,7 @@ class Perception:
     notices: tuple[Notice, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     source: Source | None = field(default=None, repr=False)
+    backend: str = ""
     drawn: dict[Parts, NDArray[np.uint8]] = field(default_factory=dict, init=False, repr=False)
 
     def painted(self, found: Identified, evidence: Evidence, scheme: LabelScheme) -> LabelMap:

@@ -27,6 +27,8 @@ T = TypeVar("T", bound=np.generic)
 
 #: No scan has more voxels (1024 x 1024 x 512, 2 GiB as float32); a header that says so is damaged, or meant to do harm.
 MAX_VOXELS = 1 << 29
+#: Voxels that are counted at a time, which takes eight bytes each.
+_COUNTED = 1 << 20
 #: A finger, and a whole body: no scan is shorter or longer; a header that says so has another unit, or is wrong.
 MIN_EXTENT_MM, MAX_EXTENT_MM = 10.0, 2500.0
 
@@ -169,6 +171,11 @@ class Volume:
         """Store the same image with axes along `axcodes`."""
         return Volume(reorient(self.data, self.grid.axcodes, axcodes), self.grid.reoriented(axcodes))
 
+    def turned(self, axcodes: str) -> Volume:
+        """As `reoriented`, but the voxels stay where they are in memory."""
+        change = _orientation_change(self.grid.axcodes, axcodes)
+        return Volume(orientations.apply_orientation(self.data, change), self.grid.reoriented(axcodes))
+
     def cropped(self, box: Box) -> Volume:
         """Take the part ``data[box]``, contiguous in memory."""
         return Volume(np.ascontiguousarray(self.data[box]), self.grid.cropped(box))
@@ -179,10 +186,15 @@ class Volume:
 
     def smoothed_for(self, grid: Grid) -> Volume:
         """Smooth along the axes in which `grid` is much coarser, so that it can hold what is left."""
+        sigma = self.smoothing_for(grid)
+        return Volume(ndimage.gaussian_filter(self.data, sigma, mode="nearest"), self.grid) if sigma.any() else self
+
+    def smoothing_for(self, grid: Grid) -> FloatArray:
+        """Standard deviation along each axis, in voxels, of the smoothing that `grid` asks for."""
         coarser = np.asarray(grid.spacing_mm) / np.take(self.grid.spacing_mm, _matching_axes(self.grid, grid))
         sigma = np.zeros(3)
         sigma[_matching_axes(self.grid, grid)] = np.where(coarser > 1.5, 0.35 * coarser, 0.0)
-        return Volume(ndimage.gaussian_filter(self.data, sigma, mode="nearest"), self.grid) if sigma.any() else self
+        return sigma
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +234,10 @@ class LabelMap:
     @cached_property
     def values(self) -> tuple[int, ...]:
         """The label values present, ascending, without background."""
-        return tuple(int(v) for v in np.flatnonzero(np.bincount(self.data.ravel())) if v)
+        flat, found = self.data.ravel(order="K"), set[int]()
+        for first in range(0, flat.size, _COUNTED):
+            found.update(np.flatnonzero(np.bincount(flat[first : first + _COUNTED])).tolist())
+        return tuple(sorted(found - {0}))
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -295,6 +310,16 @@ def boxes_of(labels: NDArray[np.integer[Any]]) -> dict[int, Box]:
 def box_of(mask: NDArray[np.bool_]) -> Box | None:
     """The smallest box that holds a mask; None if it is empty."""
     return boxes_of(mask.astype(np.uint8)).get(1)
+
+
+def box_around_all(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all of some.
+
+    >>> box_around_all([box_between([0, 1, 2], [3, 4, 5]), box_between([1, 0, 0], [2, 9, 3])])
+    (slice(0, 3, None), slice(0, 9, None), slice(0, 5, None))
+    """
+    x, y, z = (slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True))
+    return x, y, z
 
 
 def grown_box(box: Box, voxels: int, shape: Shape) -> Box:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from cascade.labels import rank
@@ -11,9 +13,16 @@ from cascade.segmentation import Level, NumberingResult, Segmentation
 from cascade.stage1_spine.locate import Spine
 from cascade.volume import LabelMap, Volume
 
+#: Large enough to be measured, small enough to be drawn in a second.
+SMALL = PhantomSpec(shape=(11, 110, 140), spacing_mm=(5.0, 2.0, 2.0), thoracic=1)
 
-def phantom_result(spec: PhantomSpec | None = None, *, confidence: float = 0.97, warnings: tuple[Notice, ...] = ()) -> Segmentation:
+
+@cache
+def phantom_result(spec: PhantomSpec = SMALL, *, confidence: float = 0.97, warnings: tuple[Notice, ...] = ()) -> Segmentation:
+    """The same object for all tests that ask for the same, so that it is rendered and measured once; nobody can write to its arrays."""
     scan, labels = render(spec)
+    for array in (scan.data, labels.data):
+        array.flags.writeable = False
     levels = tuple(_levels(labels, confidence))
     return Segmentation(
         labels=labels,

@@ -81,6 +81,7 @@ class Answer:
             "checkpoint_sha256": dict(self.checkpoint_sha256),
             "classes": seen.evidence.classes,
             "confidence": spine.confidence,
+            "backend": seen.backend,
         }
         with replacing(path) as temporary, temporary.open("wb") as target:
             np.savez(target, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **arrays)
@@ -136,4 +137,4 @@ def _perception(
     grid = Grid(probabilities.shape[1:], arrays["vox2world"])
     scan_grid = volume.grid.reoriented(spec.axcodes)
     evidence = Evidence(probabilities, classes, grid, spine.centreline_mm, scan_grid, spec.naming_parameters)
-    return Perception(volume, spine, evidence, notices, {}, source)
+    return Perception(volume, spine, evidence, notices, {}, source, str(header.get("backend", "")))

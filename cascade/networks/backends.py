@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import platform
 import sys
-from collections.abc import Callable
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -40,6 +44,8 @@ MANY_SCANS = 50
 #: Where a driver shows that there may be a GPU for torch, which alone can tell.
 DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
 _PACKAGES = {"torch": ("torch", "torch monai"), "onnx": ("onnxruntime", "onnxruntime")}
+#: Patches at a time: two threads with a patch each are sooner done than with one together, and each patch takes some 150 MB.
+_LANES = 2
 _LOG = logging.getLogger(__name__)
 
 _Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -64,6 +70,7 @@ class OnnxCheckpoint:
     folder: Path
     backend: ClassVar[Literal["onnx"]] = "onnx"
     _sessions: dict[int, _Run] = field(default_factory=dict, repr=False)
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def load(cls, stage: str, folder: Path | None = None) -> OnnxCheckpoint:
@@ -95,9 +102,27 @@ class OnnxCheckpoint:
 
     def probabilities(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities (classes, x, y, z) of a patch of normalised intensities (x, y, z)."""
-        threads = thread_count()
-        if threads not in self._sessions:
-            self._sessions[threads] = _session(self.graph, threads)
+        return self._answer(patch, thread_count())
+
+    def each(self, patches: Iterable[NDArray[np.float32]], count: int, /) -> Iterator[NDArray[np.float32]]:
+        """`probabilities` of `count` patches, in their order; up to `_LANES` are worked at at the same time."""
+        lanes = min(_LANES, count, thread_count())
+        if lanes < 2:
+            yield from map(self.probabilities, patches)
+            return
+        working: deque[Future[NDArray[np.float32]]] = deque()
+        with ThreadPoolExecutor(lanes) as pool:
+            for patch in patches:
+                working.append(pool.submit(self._answer, patch, thread_count() // lanes))
+                if len(working) > lanes:
+                    yield working.popleft().result()
+            while working:
+                yield working.popleft().result()
+
+    def _answer(self, patch: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+        with self._making:
+            if threads not in self._sessions:
+                self._sessions[threads] = _session(self.graph, threads)
         logits: NDArray[np.float32] = self._sessions[threads](patch[None, None])[0]
         logits -= logits.max(axis=0)
         np.exp(logits, out=logits)
@@ -120,8 +145,11 @@ def _session(graph: Graph, threads: int) -> _Run:
     with extra("onnx", "the backend onnx"):
         import onnxruntime
 
+    _share_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.enable_mem_pattern = False  # it would plan a second room for what the first patch left
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a thread that waits leaves its core to others
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in graph.weights.items()}
     options.add_external_initializers(list(values), list(values.values()))
@@ -132,6 +160,16 @@ def _session(graph: Graph, threads: int) -> _Run:
         return logits
 
     return run
+
+
+@cache
+def _share_memory() -> None:
+    """Let all sessions of this process work in the same memory: one network is at work at a time."""
+    import onnxruntime
+
+    cpu = onnxruntime.OrtMemoryInfo("Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
+    with suppress(RuntimeError):  # whoever uses ONNX Runtime in this process has done so already
+        onnxruntime.create_and_register_allocator(cpu, onnxruntime.OrtArenaCfg({}))
 
 
 def load_networks(device: object = "auto", folder: Path | None = None, backend: str = "auto") -> tuple[Network, Network, str]:

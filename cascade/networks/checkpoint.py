@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,6 +56,10 @@ class Checkpoint:
         from cascade.networks.kernels import probabilities
 
         return probabilities(self.network, patch)
+
+    def each(self, patches: Iterable[NDArray[np.float32]], _count: int, /) -> Iterator[NDArray[np.float32]]:
+        """`probabilities` of patches, one after the other."""
+        return map(self.probabilities, patches)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.folder is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, Protocol
 
 import numpy as np
@@ -31,6 +31,9 @@ class Network(Protocol):
 
     def probabilities(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities (classes, x, y, z) of a patch of normalised intensities (x, y, z)."""
+
+    def each(self, patches: Iterable[NDArray[np.float32]], count: int, /) -> Iterator[NDArray[np.float32]]:
+        """`probabilities` of `count` patches, in their order."""
 
 
 def patch_shape_for(shape: Shape, spec: StageSpec) -> Shape:
@@ -71,19 +74,33 @@ def predict_at(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], pat
     total = np.zeros((len(network.spec.classes), *data.shape), dtype=np.float32)
     weight = np.zeros(data.shape, dtype=np.float32)
     window = _gaussian(patch)
-    air = data.min()
-    for start in told(starts, network.spec.stage):
-        inside = tuple(slice(max(0, a), min(n, a + p)) for a, p, n in zip(start, patch, data.shape, strict=True))
-        within = tuple(slice(s.start - a, s.stop - a) for s, a in zip(inside, start, strict=True))
-        padded = np.full(patch, air, dtype=np.float32)
-        padded[within] = data[inside]
-        p = network.probabilities(padded)
-        total[(slice(None), *inside)] += p[(slice(None), *within)] * window[within]
+    starts = list(starts)
+    answers = network.each(_cut(data, starts, patch), len(starts))
+    for start, p in zip(told(starts, network.spec.stage), answers, strict=True):
+        inside, within = _overlap(start, patch, data.shape)
+        for channel, probability in zip(total, p, strict=True):
+            channel[inside] += probability[within] * window[within]
         weight[inside] += window[within]
     covered = weight > 0
     np.divide(total, weight, out=total, where=covered)
     np.copyto(total[0], 1.0, where=~covered)
     return total
+
+
+def _cut(data: NDArray[np.float32], starts: Iterable[tuple[int, ...]], patch: Shape) -> Iterator[NDArray[np.float32]]:
+    """The patches, padded with the smallest value where they reach beyond `data`."""
+    air = data.min()
+    for start in starts:
+        inside, within = _overlap(start, patch, data.shape)
+        padded = np.full(patch, air, dtype=np.float32)
+        padded[within] = data[inside]
+        yield padded
+
+
+def _overlap(start: tuple[int, ...], patch: Shape, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Which part of a volume a patch covers, and which part of the patch that is."""
+    inside = tuple(slice(max(0, a), min(n, a + p)) for a, p, n in zip(start, patch, shape, strict=True))
+    return inside, tuple(slice(s.start - a, s.stop - a) for s, a in zip(inside, start, strict=True))
 
 
 def tiles(shape: Shape, patch: Shape) -> list[tuple[int, ...]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.errors import InputError
+from cascade.networks.sampling import sampled
 from cascade.networks.spec import Normalisation, StageSpec
 from cascade.volume import Volume
 
@@ -62,7 +63,7 @@ def _evenly_spaced(data: NDArray[np.float32]) -> NDArray[np.float32]:
     step = max(1, data.size // _SAMPLES)
     while math.gcd(step, data.size) > 1:
         step += 1
-    return data.ravel()[::step]
+    return data.flat[::step]
 
 
 def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = None) -> Volume:
@@ -81,9 +82,9 @@ def network_input(scan: Volume, spec: StageSpec, scale: IntensityScale | None = 
     Volume
         Axes along ``spec.axcodes``, spacing ``spec.spacing_mm``, normalised intensities.
     """
-    oriented = scan.reoriented(spec.axcodes)
+    oriented = scan.turned(spec.axcodes)
     scale = scale or IntensityScale.of(oriented.data, spec.normalisation)
-    working = oriented.resampled(oriented.grid.with_spacing(spec.spacing_mm))
+    working = sampled(oriented, oriented.grid.with_spacing(spec.spacing_mm))
     return Volume(scale.apply(working.data), working.grid)
 
 

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cascade.centreline import SpineLine
 from cascade.errors import NoSpineError
@@ -188,7 +187,6 @@ def _shape(chain: Chain, instances: InstanceMap, grid: Grid, how: MeasuringParam
 
 def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid, whole_share: float) -> list[FloatArray | None]:
     """World points of the voxels of each link's body; None where it is missing or cut short by the border."""
-    boxes = ndimage.find_objects(instances.values)
     whole = [body.length_mm for body in chain.bodies if not body.touches_border]
     shortest = whole_share * float(np.median(whole)) if whole else np.inf
     points: list[FloatArray | None] = []
@@ -197,7 +195,8 @@ def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid, whole_share: fl
             points.append(None)
             continue
         values = [body.value, *(piece for piece, large in chain.merged if large == body.value)]
-        parts = [np.argwhere(instances.values[boxes[v - 1]] == v) + [s.start for s in boxes[v - 1]] for v in values]
+        masks = [instances.mask(v) for v in values]
+        parts = [np.argwhere(mask) + [side.start for side in box] for box, mask in masks]
         points.append(grid.to_world(np.concatenate(parts)))
     return points
 

@@ -12,7 +12,17 @@ from scipy import ndimage
 from cascade.labels import CANAL, KINDS, LabelScheme
 from cascade.postproc.canal import canal_tube
 from cascade.postproc.instances import InstanceMap
-from cascade.volume import Box, Grid, LabelMap, box_between, box_of, grown_box, keep_largest_components, label_dtype, resample_array
+from cascade.volume import (
+    Box,
+    Grid,
+    LabelMap,
+    box_around_all,
+    box_between,
+    grown_box,
+    keep_largest_components,
+    label_dtype,
+    resample_array,
+)
 
 #: Voxels by which labels grow, so that the nearest voxel of an interpolated edge has one.
 _GROWTH = 2
@@ -82,8 +92,8 @@ def draw_parts(
     """All of `paint` that does not depend on what structures are called: the number of the part in `parts`, from 1; then the canal's."""
     structures, with_canal = parts
     drawn: NDArray[np.uint8] = np.zeros(target.shape, dtype=np.uint8)
-    listed = [value for values in structures for value in values]
-    named_box = box_of(np.isin(instances.values, listed)) or box_between((0, 0, 0), instances.values.shape)
+    boxes = [instances.boxes[value] for values in structures for value in values]
+    named_box = box_around_all(boxes) if boxes else box_between((0, 0, 0), instances.values.shape)
     # Labels grow, and are interpolated from one voxel beyond.
     around = grown_box(named_box, _GROWTH + 1, source.shape)
     values, near = instances.values[around], source.cropped(around)

@@ -1,4 +1,4 @@
-"""What stands above the tables of a page: the canal, narrowest level first, slips, lost height, and what was not measured."""
+"""What stands above the tables of a page: the canal, narrowest level first, slips, lost height, bone, and what was not measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _canal(rows: Sequence[Measurement]) -> str:
     narrowest = sorted(levels, key=lambda row: row.canal_ap_mm or 0.0)[:_LEVELS]
     cells = "".join(
         f'<tr data-s="{row.structure}"><th scope="row">{display_name(row.structure)}</th><td>{_told(row, "canal_ap_mm", 1)}</td>'
-        f"<td>{_told(row, 'canal_area_mm2', 0)}</td><td>{_number(row.csf_signal, 2)}</td></tr>"
+        f"<td>{_told(row, 'canal_area_mm2', 0)}</td><td>{_told(row, 'csf_signal', 2)}</td></tr>"
         for row in narrowest
     )
     head = (
@@ -37,8 +37,16 @@ def _canal(rows: Sequence[Measurement]) -> str:
 
 
 def _facts(rows: Sequence[Measurement]) -> str:
-    facts = [*_slips(rows), *_losses(rows), *_angles(rows)]
+    facts = [*_narrowest(rows), *_slips(rows), *_losses(rows), *_angles(rows), *_bone(rows)]
     return f"<ul>{''.join(f'<li>{html.escape(fact)}</li>' for fact in facts)}</ul>" if facts else ""
+
+
+def _narrowest(rows: Sequence[Measurement]) -> list[str]:
+    return [
+        f"The canal is narrowest at {display_name(row.canal_at or '')}: {_told(row, 'canal_ap_mm', 1)} mm from front to rear."
+        for row in rows
+        if row.kind == "canal"
+    ]
 
 
 def _slips(rows: Sequence[Measurement]) -> list[str]:
@@ -64,12 +72,8 @@ def _losses(rows: Sequence[Measurement]) -> list[str]:
 
 
 def _losses_of(row: Measurement) -> str:
-    parts = (
-        ("in front", row.anterior_loss_percent),
-        ("in the middle", row.middle_loss_percent),
-        ("at the rear", row.posterior_loss_percent),
-    )
-    return ", ".join(f"{loss:.0f} % {where}" for where, loss in parts if loss is not None and loss >= 10)
+    parts = (("in front", "anterior_loss_percent"), ("in the middle", "middle_loss_percent"), ("at the rear", "posterior_loss_percent"))
+    return ", ".join(f"{_told(row, column, 0)} % {where}" for where, column in parts if (getattr(row, column) or 0) >= 10)
 
 
 def _angles(rows: Sequence[Measurement]) -> list[str]:
@@ -85,8 +89,18 @@ def _angles(rows: Sequence[Measurement]) -> list[str]:
     ]
 
 
+def _bone(rows: Sequence[Measurement]) -> list[str]:
+    return [
+        f"Bone of {row.structure.replace('-', ' to ')} over the fluid at L3: {_told(row, 'signal', 2)} "
+        "(on T1 without contrast the vertebral bone quality)."
+        for row in rows
+        if row.kind == "bone"
+    ]
+
+
 def _gaps(rows: Sequence[Measurement]) -> str:
-    gaps = unmeasured(rows)
+    unsure = () if any(row.sd for row in rows) else ("Errors of the numbers: cascade-segment tells them with --repeat 5.",)
+    gaps = (*unmeasured(rows), *unsure) if rows else ()
     items = "".join(f"<li>{html.escape(gap)}</li>" for gap in gaps)
     return f'<div class="notes" id="unmeasured"><h3>Not measured</h3><ul>{items}</ul></div>' if gaps else ""
 

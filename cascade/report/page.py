@@ -52,7 +52,12 @@ _SHARED = (
     ("wedge_deg", "Wedge", "°", 1, "between the end plates; positive: higher in front"),
 )
 _COLUMNS = {
-    "body": (*_SHARED, ("segment_deg", "Segment", "°", 1, "to the upper end plate of the next body below; positive: lordotic")),
+    "body": (
+        *_SHARED,
+        ("segment_deg", "Segment", "°", 1, "to the upper end plate of the next body below; positive: lordotic"),
+        ("slip_mm", "Slip", "mm", 1, "on the next body below; positive: to the front"),
+        ("signal", "Signal", "", 2, "median intensity over that of the fluid beside it"),
+    ),
     "disc": (
         *_SHARED,
         ("height_index", "Index", "", 2, "mean height over the middle height of the bodies it joins"),

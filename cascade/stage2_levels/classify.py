@@ -51,7 +51,7 @@ def classify(scan: Volume, centreline_mm: FloatArray, network: Network) -> Tissu
         Of stage 2.
     """
     spec = network.spec
-    oriented = scan.reoriented(spec.axcodes)
+    oriented = scan.turned(spec.axcodes)
     half_patch_mm = spec.patch_shape[1] * spec.spacing_mm[1] / 2
     part = _crop_around(oriented, centreline_mm, np.array([_REACH_MM, half_patch_mm, MARGIN_MM]))
     working = network_input(part, spec, IntensityScale.of(oriented.data, spec.normalisation))

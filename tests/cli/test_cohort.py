@@ -16,13 +16,12 @@ from cascade.cli import console
 from cascade.cli import segment as command
 from cascade.errors import NoSpineError
 from cascade.io.nifti import write_volume
-from cascade.phantom import PhantomSpec
 from cascade.segmentation import Segmentation
 from cascade.volume import LabelMap, Volume
 from tests.conftest import AnswerWith
 from tests.phantom_result import phantom_result
 
-RESULT = phantom_result(PhantomSpec(shape=(11, 110, 140), spacing_mm=(5.0, 2.0, 2.0), thoracic=1))
+RESULT = phantom_result()
 
 
 class Answering:

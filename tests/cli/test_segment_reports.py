@@ -11,12 +11,11 @@ import pytest
 from cascade.cli import segment
 from cascade.errors import NoSpineError
 from cascade.io.nifti import write_volume
-from cascade.phantom import PhantomSpec
 from cascade.segmentation import Segmentation
 from tests.conftest import AnswerWith
 from tests.phantom_result import phantom_result
 
-RESULT = phantom_result(PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 1.4), thoracic=1))
+RESULT = phantom_result()
 
 
 class Answering:

@@ -20,13 +20,12 @@ from cascade.io.extras import EXTRAS
 from cascade.io.nifti import write_volume
 from cascade.labels import CASCADE, SCHEMES
 from cascade.notices import Notice
-from cascade.phantom import PhantomSpec
 from cascade.segmentation import Segmentation
 from cascade.volume import Volume
 from tests.conftest import AnswerWith
 from tests.phantom_result import phantom_result
 
-FOUND = phantom_result(PhantomSpec(shape=(11, 110, 140), spacing_mm=(5.0, 2.0, 2.0), thoracic=1))
+FOUND = phantom_result()
 RESULT = dataclasses.replace(FOUND, labels=FOUND.labels.to_scheme(CASCADE, lost="drop"), also_found=("T12", "L5-S1", "sacrum"))
 DOUBT = Notice("numbering-uncertain", None, "two numberings are about as likely")
 NOTE = Notice("few-slices", None, "only 6")

@@ -130,3 +130,10 @@ def test_a_folder_keeps_one_a_scan_and_the_manifest_says_so(coded: Coded, oracle
     ]
     lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["options"]["probabilities"] for line in lines] == [True, True]
+
+
+def test_it_says_what_ran_the_networks_and_so_do_corrections(kept: Path, segmenter: Segmenter) -> None:
+    seen = read(kept, segmenter)
+    assert seen is not None
+    assert seen.backend == "torch"
+    assert segmenter.name(replace(seen, backend="onnx")).provenance["backend"] == "onnx"

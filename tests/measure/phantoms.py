@@ -9,10 +9,15 @@ import numpy as np
 
 from cascade.labels import CANAL, VERSE, is_disc
 from cascade.measure import Measurement
+from cascade.measure.bodies import USUAL, with_losses
 from cascade.measure.endplates import aligned
 from cascade.phantom import PhantomSpec, Solid, in_canal, solids, voxelise
 from cascade.volume import FloatArray, Grid, LabelMap
 
+#: Front to rear wall over the solid's full depth, at the waist.
+WAIST = 0.926
+#: Where heights are read, as parts of the depth from the rear wall.
+PLACES = {"anterior_mm": 0.8, "middle_mm": 0.5, "posterior_mm": 0.2}
 #: Half of what the canal's axis is straightened over, for its direction at a level.
 REACH_MM = 6.0
 
@@ -43,6 +48,18 @@ def slips_mm(spec: PhantomSpec) -> dict[str, float]:
         upper_rim = below.centre_mm - below.axes[1] * below.half_mm[1] * (1 + below.taper) + below.axes[2] * below.half_mm[2]
         found[above.name] = float((lower_rim - upper_rim) @ aligned(np.eye(3), above.axes[2] + below.axes[2])[1])
     return found
+
+
+def losses(spec: PhantomSpec) -> dict[str, Measurement]:
+    """What each body has lost of its height, by the heights of the solids in place of those of masks."""
+    rows = [Measurement(part.name, "body", **_heights_mm(part)) for part in bodies_of(spec) if part.name in USUAL]
+    return {row.structure: row for row in with_losses(rows)}
+
+
+def _heights_mm(part: Solid) -> dict[str, float]:
+    front, rear = part.sunk
+    shares = {name: 0.5 + WAIST * (place - 0.5) for name, place in PLACES.items()}
+    return {name: 2 * part.half_mm[2] * (1 - rear - (front - rear) * share) for name, share in shares.items()}
 
 
 def with_canal(spec: PhantomSpec, grid: Grid) -> LabelMap:

@@ -122,6 +122,19 @@ class TestLoading:
         assert np.ptp(expected) > 0.1
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
+    @pytest.mark.parametrize("threads", [1, 2, 5])
+    def test_patches_that_are_worked_at_together_are_answered_in_their_order(
+        self, threads: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        patches = [np.random.default_rng(n).standard_normal((8, 16, 24), dtype=np.float32) for n in range(5)]
+        checkpoint = OnnxCheckpoint.load(STAGE, folder)
+        expected = [checkpoint.probabilities(patch) for patch in patches]
+        monkeypatch.setattr(backends, "thread_count", lambda: threads)
+        found = list(checkpoint.each(iter(patches), len(patches)))
+        assert len(found) == len(expected)
+        for answer, right in zip(found, expected, strict=True):
+            np.testing.assert_allclose(answer, right, atol=1e-5)
+
     @pytest.mark.parametrize("kept", [0, 100, -1])
     def test_truncated_weights_are_refused(self, kept: int, folder: Path) -> None:
         path = folder / f"{STAGE}.safetensors"

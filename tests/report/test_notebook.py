@@ -5,13 +5,12 @@ from __future__ import annotations
 import html
 import re
 
-from cascade.phantom import PhantomSpec
 from cascade.report.notebook import View
 from tests.phantom_result import phantom_result
 
 
 def test_a_notebook_shows_the_whole_page_in_a_frame_that_can_do_nothing_else() -> None:
-    result = phantom_result(PhantomSpec(shape=(9, 80, 100), spacing_mm=(6.0, 2.8, 2.8)))
+    result = phantom_result()
     view = result.view("mine.nii.gz", height=700)
     assert isinstance(view, View)
     cell = view._repr_html_()

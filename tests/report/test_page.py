@@ -17,13 +17,12 @@ from cascade.segmentation import Segmentation
 from cascade.volume import LabelMap
 from tests.phantom_result import phantom_result
 
-SMALL = PhantomSpec(shape=(11, 150, 200), spacing_mm=(5.0, 1.4, 1.4), thoracic=1)
 WARNINGS = (Notice("few-slices", None, "only <3> slices & more"), Notice("missing-disc", "L4-L5", "not found"))
 
 
 @pytest.fixture(scope="module")
 def result() -> Segmentation:
-    return phantom_result(SMALL, warnings=WARNINGS)
+    return phantom_result(warnings=WARNINGS)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def test_warnings_come_before_the_pictures_and_provenance_last(page: str) -> Non
 
 
 def test_no_warnings_no_box(tmp_path: Path) -> None:
-    save_report(phantom_result(SMALL), tmp_path / "qc.html", "scan")
+    save_report(phantom_result(), tmp_path / "qc.html", "scan")
     assert 'role="alert"' not in (tmp_path / "qc.html").read_text(encoding="utf-8")
 
 
@@ -127,7 +126,7 @@ def test_what_is_measured_is_not_measured_again_to_be_drawn(tmp_path: Path, resu
 
 def test_the_index_puts_the_least_confident_scan_first(tmp_path: Path) -> None:
     index = ReportIndex(tmp_path)
-    sure, unsure = phantom_result(SMALL, confidence=0.98), phantom_result(SMALL, confidence=0.6, warnings=WARNINGS)
+    sure, unsure = phantom_result(confidence=0.98), phantom_result(confidence=0.6, warnings=WARNINGS)
     save_report(sure, tmp_path / "a" / "sure.html", "sure.nii.gz")
     save_report(unsure, tmp_path / "unsure.html", "unsure.nii.gz")
     index.add(tmp_path / "a" / "sure.html")
@@ -156,9 +155,22 @@ def test_slips_and_the_canal_are_drawn_and_told_narrowest_first(tmp_path: Path) 
     assert "to the front" in page
 
 
+def test_signal_slip_bone_and_errors_stand_where_one_looks(result: Segmentation, tmp_path: Path) -> None:
+    unsure = dataclasses.replace(result, again=[list(result.measurements)] * 3)
+    pages = {}
+    for name, each in (("plain", result), ("unsure", unsure)):
+        save_report(each, tmp_path / f"{name}.html", "phantom")
+        pages[name] = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+    assert re.search(r"Bone of L1 to L4 over the fluid at L3: 0\.\d\d", pages["plain"])
+    assert "--repeat 5" in pages["plain"]
+    assert "--repeat 5" not in pages["unsure"]
+    assert re.search(r"The canal is narrowest at \S+: [\d.]+ mm from front to rear", pages["plain"])
+    assert pages["unsure"].count("\N{PLUS-MINUS SIGN}") > 80
+
+
 def test_what_is_not_measured_is_told_with_its_reason(tmp_path: Path) -> None:
-    result = phantom_result(PhantomSpec(shape=(15, 140, 170), spacing_mm=(5.0, 1.8, 1.8), thoracic=0))
-    result.labels.data[result.labels["canal"]] = 0
-    bare = dataclasses.replace(result, labels=LabelMap(result.labels.data, result.labels.grid, result.labels.scheme))
+    result = phantom_result()
+    labels = result.labels
+    bare = dataclasses.replace(result, labels=LabelMap(np.where(labels["canal"], 0, labels.data), labels.grid, labels.scheme))
     save_report(bare, tmp_path / "page.html", "phantom")
     assert "no canal is labelled" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ NAMES = (b"sc\xe9n", "Wirbels\u00e4ule \u5c71".encode(), b"50% #1?a&b<c>")
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_report_and_its_index_take_any_name(name: bytes, tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(name + b".html")
-    save_report(phantom_result(PhantomSpec(spacing_mm=(6.0, 2.5, 2.5))), path, os.fsdecode(name + b".nii.gz"))
+    save_report(phantom_result(), path, os.fsdecode(name + b".nii.gz"))
     index = ReportIndex(tmp_path)
     index.add(path)
     index.add_failed(path, os.fsdecode(name), os.fsdecode(b"no " + name))
