@@ -89,12 +89,6 @@ class SpineLine:
         _, nearest = self._tree.query(points_mm)
         return self.position_mm[nearest] - self.ends_mm[0], self.points_mm[nearest]
 
-    def direction_at(self, position_mm: float, span_mm: float = 30.0) -> FloatArray:
-        """Unit vector along the line, towards the feet, averaged over `span_mm`."""
-        low = np.interp(position_mm - span_mm / 2, self.position_mm, np.arange(len(self.position_mm)))
-        high = np.interp(position_mm + span_mm / 2, self.position_mm, np.arange(len(self.position_mm)))
-        return _unit(self.points_mm[round(float(high))] - self.points_mm[round(float(low))])
-
 
 def _unit(vector: FloatArray) -> FloatArray:
     length = float(np.linalg.norm(vector))

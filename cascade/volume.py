@@ -89,11 +89,6 @@ class Grid:
         """Volume of one voxel in mm3."""
         return float(abs(np.linalg.det(self.vox2world[:3, :3])))
 
-    @property
-    def si_axis(self) -> int:
-        """The axis that runs closest to the cranio-caudal direction."""
-        return next(i for i, code in enumerate(self.axcodes) if code in "SI")
-
     def matches(self, other: Grid, tol_mm: float = 1e-3) -> bool:
         """Tell whether every voxel centre of both grids agrees to within `tol_mm`."""
         if self.shape != other.shape:

@@ -25,11 +25,6 @@ class TestSpineLine:
         position, _ = SpineLine(np.array([[5.0, 5, 5]])).locate(np.array([[5.0, 5, 40], [5, 5, -40]]))
         assert position[1] > position[0]
 
-    def test_its_direction_points_to_the_feet(self) -> None:
-        line = SpineLine(np.array([[0.0, 0, 100], [0, -100, 0]]))
-        position, _ = line.locate(np.array([[0.0, -50, 50]]))
-        assert line.direction_at(float(position[0])) == pytest.approx([0, -np.sqrt(0.5), -np.sqrt(0.5)], abs=0.05)
-
     def test_the_ends_go_on_as_the_line_runs_next_to_them(self) -> None:
         bent = np.array([[0.0, 0, 100], [0, 0, 50], [0, -50, 0]])
         straight, over_two = SpineLine(bent, reach=1), SpineLine(bent, reach=2)

@@ -122,13 +122,11 @@ def write_onnx(checkpoint: Checkpoint, path: Path) -> None:
         compare(checkpoint, onnx_runner(temporary), path)
 
 
-def onnx_runner(path: Path, threads: int = 0) -> Runner:
-    """Load an ONNX model into ONNX Runtime on the CPU; 0 threads are all cores."""
+def onnx_runner(path: Path) -> Runner:
+    """Load an ONNX model into ONNX Runtime on the CPU."""
     with extra("onnx", str(path)):
         import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda image: np.asarray(session.run([OUTPUT], {INPUT: image})[0])
 
 

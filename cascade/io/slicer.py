@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from cascade.io.files import replacing
 from cascade.labels import LabelScheme
 from cascade.terminology import CATEGORY, code_of, colour_of, description_of
 from cascade.volume import LabelMap
@@ -57,12 +55,6 @@ def colour_table(scheme: LabelScheme) -> str:
         f"{number} {name} {' '.join(map(str, colour_of(name)))} 255" for name, number in sorted(scheme.ids.items(), key=lambda i: i[1])
     ]
     return "\n".join(lines) + "\n"
-
-
-def write_colour_table(scheme: LabelScheme, path: Path) -> None:
-    """Write `colour_table` to a file."""
-    with replacing(path, ".ctbl") as temporary:
-        temporary.write_text(colour_table(scheme), encoding="utf-8")
 
 
 def _terminology(structure: str) -> str:

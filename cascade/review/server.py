@@ -42,7 +42,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(desk: Desk, *, port: int = 0, token: str | None = None) -> Iterator[Served]:
+def served(desk: Desk, *, port: int = 0) -> Iterator[Served]:
     """Serve the page while the block lasts; what is being written is finished before it ends.
 
     Parameters
@@ -50,8 +50,6 @@ def served(desk: Desk, *, port: int = 0, token: str | None = None) -> Iterator[S
     desk : Desk
     port : int
         0 takes a free one.
-    token : str, optional
-        By default a new one.
 
     Raises
     ------
@@ -60,7 +58,7 @@ def served(desk: Desk, *, port: int = 0, token: str | None = None) -> Iterator[S
     """
     sock = _listening(port)
     number = int(sock.getsockname()[1])
-    worker, secret = Worker(desk), token or new_token()
+    worker, secret = Worker(desk), new_token()
     guard = Guard(make_app(desk, worker), secret, number)
     config = uvicorn.Config(guard, log_level="error", access_log=False, lifespan="off", server_header=False, ws="none", http="h11")
     server = uvicorn.Server(config)

@@ -45,11 +45,11 @@ class Spine:
     centreline_mm: FloatArray
     confidence: float
 
-    def box_mm(self, margin_mm: float = 0.0) -> tuple[FloatArray, FloatArray]:
+    def box_mm(self) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest corner of the column's box along the working grid's axes, in mm from its first voxel."""
         voxels = np.argwhere(self.column)
         spacing = np.asarray(self.probability.grid.spacing_mm)
-        return (voxels.min(axis=0) - 0.5) * spacing - margin_mm, (voxels.max(axis=0) + 0.5) * spacing + margin_mm
+        return (voxels.min(axis=0) - 0.5) * spacing, (voxels.max(axis=0) + 0.5) * spacing
 
 
 def locate(scan: Volume, network: Network) -> Spine:
