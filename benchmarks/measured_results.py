@@ -34,6 +34,7 @@ QUANTITIES = {
 }
 #: Units by the end of a column, the longest first.
 _UNITS = {"_percent": "%", "_deg": "°", "_mm2": "mm²", "_mm": "mm", "_ml": "ml"}
+_CAPITALS = {"ap": "AP", "csf": "CSF"}
 #: Fragments and posterior elements, which have no place in the scheme.
 REST = 90
 
@@ -62,10 +63,11 @@ def words(quantity: str) -> str:
     """A column for people.
 
     >>> words("canal_ap_mm")
-    'canal ap (mm)'
+    'canal AP (mm)'
     """
     unit = next((end for end in _UNITS if quantity.endswith(end)), "")
-    return quantity.removesuffix(unit).replace("_", " ") + (f" ({_UNITS[unit]})" if unit else "")
+    name = " ".join(_CAPITALS.get(word, word) for word in quantity.removesuffix(unit).split("_"))
+    return name + (f" ({_UNITS[unit]})" if unit else "")
 
 
 def main() -> None:
