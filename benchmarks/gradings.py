@@ -2,7 +2,9 @@
 
 Of every SPIDER volume of both splits with its reference labels: is a body with a slip graded as listhesis, is a disc with a small height
 index graded as narrowed, and how near does an ordinal model of signal and height come to the grade of degeneration (Pfirrmann et al. 2001,
-Spine 26:1873-1878), each patient graded by a model fitted to the others. Run: ``python benchmarks/gradings.py CASES GRADINGS.CSV``.
+Spine 26:1873-1878), each patient graded by a model fitted to the others. Single slices and
+more features do better, see `benchmarks.degeneration`. Run: ``python -m benchmarks.gradings CASES GRADINGS.CSV [PATIENT ...]``; the
+patients that are named are not graded.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import stats
 
+from benchmarks.ordinal import Model, kappa
 from cascade.io.nifti import read_image, read_label_array
 from cascade.labels import VERSE
 from cascade.measure import Measurement, measure
@@ -52,34 +54,6 @@ def interval(found: int, of: int) -> str:
     return f"{found} of {of} ({100 * low:.0f}-{100 * high:.0f} %)"
 
 
-def kappa(truth: NDArray[np.int_], answer: NDArray[np.int_]) -> float:
-    """Quadratic kappa (Cohen 1968)."""
-    table = np.histogram2d(truth, answer, bins=[np.arange(0.5, 6)] * 2)[0]
-    weights = np.subtract.outer(np.arange(5), np.arange(5)) ** 2
-    chance = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    return float(1 - (weights * table).sum() / (weights * chance).sum())
-
-
-def fit(features: NDArray[np.floating], grades: NDArray[np.int_]) -> NDArray[np.floating]:
-    """Proportional odds with a ridge: weights, then the first cut and the logarithms of the steps to the others."""
-
-    def loss(parameters: NDArray[np.floating]) -> float:
-        shares = probabilities(features, parameters)
-        return float(-np.log(shares[np.arange(len(grades)), grades - 1] + 1e-9).sum() + 0.5 * (parameters[: features.shape[1]] ** 2).sum())
-
-    start = np.concatenate([np.zeros(features.shape[1]), [-2.0, 0.0, 0.0, 0.0]])
-    answer: NDArray[np.floating] = optimize.minimize(loss, start, method="L-BFGS-B").x
-    return answer
-
-
-def probabilities(features: NDArray[np.floating], parameters: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Of grades 1 to 5, one row a disc."""
-    count = features.shape[1]
-    cuts = parameters[count] + np.concatenate([[0.0], np.cumsum(np.exp(parameters[count + 1 :]))])
-    below = special.expit(cuts[None] - (features @ parameters[:count])[:, None])
-    return np.diff(np.column_stack([np.zeros(len(features)), below, np.ones(len(features))]), axis=1)
-
-
 def main() -> None:
     """Print the figures."""
     everything = list(graded(Path(sys.argv[1]), Path(sys.argv[2])))
@@ -92,14 +66,13 @@ def main() -> None:
     area = stats.mannwhitneyu(no, yes).statistic / (len(yes) * len(no))
     print(f"narrowing: height index {np.median(yes):.3f} of {len(yes)}, {np.median(no):.3f} of {len(no)} others, ROC area {area:.3f}")
     known = [(case, int(grade["Pfirrman grade"]), [getattr(d, name) for name in FEATURES]) for case, grade, d, _ in everything]
-    known = [entry for entry in known if None not in entry[2]]
+    known = [entry for entry in known if None not in entry[2] and entry[0] not in sys.argv[3:]]
     patients, truth = np.array([entry[0] for entry in known]), np.array([entry[1] for entry in known])
     features = np.log(np.array([entry[2] for entry in known], dtype=float) + 0.02)
     answer = np.zeros_like(truth)
     for patient in np.unique(patients):
         out = patients == patient
-        middle, spread = features[~out].mean(axis=0), features[~out].std(axis=0)
-        shares = probabilities((features[out] - middle) / spread, fit((features[~out] - middle) / spread, truth[~out]))
+        shares = Model.fitted(features[~out], truth[~out]).shares(features[out])
         answer[out] = np.argmax(np.cumsum(shares, axis=1) >= 0.5, axis=1) + 1
     off = np.abs(answer - truth)
     print(f"grades of {len(truth)} discs of {len(np.unique(patients))} patients: quadratic kappa {kappa(truth, answer):.2f}, "
