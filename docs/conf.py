@@ -9,6 +9,7 @@ project, author, release = "cascade", "the cascade contributors", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme, html_title, html_show_copyright = "furo", f"cascade {__version__}", False
 highlight_language = "text"
+html_static_path = html_css_files = ["site.css"]
 exclude_patterns = ["examples", "tutorials/*.py"]
 myst_heading_anchors = 4
 #: Files of the repository beside this folder are no pages of the site; tests/docs/test_pages.py follows every link.

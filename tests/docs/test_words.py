@@ -58,6 +58,13 @@ def test_no_docstring_has_one() -> None:
     assert {path.as_posix(): words for path in PACKAGE.rglob("*.py") if (words := in_docstrings(path))} == {}
 
 
+def test_nothing_is_installed_from_an_index_that_does_not_have_it_and_brackets_are_quoted() -> None:
+    files = [*LIVING, *TEMPLATES, *PACKAGE.rglob("*.py"), *ROOT.glob("integrations/**/*.py")]
+    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    assert [path for path, text in texts.items() if re.search(r"pip install[^\n`]*cascade-spine", text)] == []
+    assert [path for path, text in texts.items() if re.search(r"pip install[^\n`]*[ '](?:-e )?\.\[", text)] == []
+
+
 def in_docstrings(path: Path) -> list[str]:
     """House words in the docstrings of a file; `legs` is an entry of recipes."""
     allowed = (CLASS, UNIT) if path.relative_to(PACKAGE).parts[0] in WEIGHING else (CLASS,)
