@@ -65,8 +65,9 @@ class Measurement:
     Examples
     --------
     >>> from cascade.measure import measure
-    >>> from cascade.phantom import render
-    >>> row = next(row for row in measure(render()[1]) if row.structure == "L4")
+    >>> from cascade.phantom import PhantomSpec, render
+    >>> _, labels = render(PhantomSpec(shape=(13, 110, 140), spacing_mm=(5.0, 2.0, 2.0)))
+    >>> row = next(row for row in measure(labels) if row.structure == "L4")
     >>> row.kind, round(row.volume_ml or 0)
     ('body', 34)
     """

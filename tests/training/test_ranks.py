@@ -59,6 +59,7 @@ def out(cases_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.full
 def test_only_rank_0_writes_and_all_know_the_mean(out: Path) -> None:
     assert (out / "rank0").read_text() == (out / "rank1").read_text() == "0.5"
     assert {path.name for path in (out / "whole").iterdir()} == {
@@ -70,12 +71,14 @@ def test_only_rank_0_writes_and_all_know_the_mean(out: Path) -> None:
     assert [step for step, _ in log(out / "whole")] == [1, 2, 3, 4]
 
 
+@pytest.mark.full
 def test_a_run_that_rank_0_stopped_is_resumed_as_if_nothing_had_happened(out: Path) -> None:
     whole, parts = weights(out / "whole"), weights(out / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert log(out / "parts") == log(out / "whole")
 
 
+@pytest.mark.full
 def test_the_loss_is_the_mean_over_both_ranks_batches(out: Path, examples: list) -> None:  # type: ignore[type-arg]
     network = Run.start(STEPS, "cpu").network
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_bfloat16("cpu")):
@@ -85,6 +88,7 @@ def test_the_loss_is_the_mean_over_both_ranks_batches(out: Path, examples: list)
     assert apart > 1e-4
 
 
+@pytest.mark.full
 def test_no_thread_of_the_group_outlives_it_and_dies_with_the_interpreter(out: Path) -> None:
     assert not [rank for rank in (0, 1) if "gloo" in (out / f"threads{rank}").read_text()]
 
