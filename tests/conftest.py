@@ -25,7 +25,8 @@ AnswerWith = Callable[[object], None]
 providers._get_local_constants = lambda: providers._local_constants
 
 _COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
-settings.register_profile("cascade", max_examples=25, **_COMMON)
+settings.register_profile("cascade", max_examples=12, **_COMMON)
+settings.register_profile("full", max_examples=25, **_COMMON)  # tests/full/test_properties.py
 settings.register_profile("quick", max_examples=4, phases=[Phase.explicit, Phase.generate], **_COMMON)
 settings.register_profile("thorough", max_examples=300, **_COMMON)
 settings.load_profile("cascade")
