@@ -234,7 +234,7 @@ class _Search:
 def _series_scan(series: Series, root: Path, ambiguous: bool) -> FoundScan:
     name = "series" if series.number is None else f"series-{series.number}"
     if ambiguous:
-        name += f"-{series.uid[-8:]}"
+        name += f"-{series.uid_end}"
     folder = series.origin.relative_to(root)
     relative = folder.with_name(stem(folder.name)) / name if folder.name else Path(name)
     return FoundScan(series.origin, relative, "", series.uid, series.number, str(series))

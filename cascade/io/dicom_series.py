@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,11 @@ class Series:
     def origin(self) -> Path:
         """The zip, or the narrowest folder, that holds all its files."""
         return Path(os.path.commonpath([file.origin for file in self.files]))
+
+    @property
+    def uid_end(self) -> str:
+        """What its folder is told apart by; see `end_of_uid`."""
+        return end_of_uid(self.uid)
 
     def __str__(self) -> str:
         what = f"{self.plane}{' T2' if self.weighting == 'T2' else ''}, {self.slices} slices of {self.size[0]} x {self.size[1]}"
@@ -231,6 +237,15 @@ def _how_to_choose(found: Sequence[Series]) -> str:
     if any(not series.uid for series in found):
         return "give the folder of one series"
     return f"choose with --series {'UID' if any(_needs_uid(series, found) for series in found) else 'NUMBER'}"
+
+
+def end_of_uid(uid: str) -> str:
+    """The end of a UID as a part of a file name: what is in a header need not be a UID.
+
+    >>> end_of_uid("1.2.840.113619.2"), end_of_uid("1.2/../../x")
+    ('113619.2', '_.._.._x')
+    """
+    return re.sub(r"[^0-9A-Za-z.]", "_", uid[-8:])
 
 
 def _number_of(header: Dataset) -> int | None:

@@ -18,6 +18,7 @@ from cascade.io.extras import extra
 from cascade.io.formats import DICOM, NOT_DICOM, TITLES, ZIP, Source, find_scans, format_of, output_format, read_scan_file, stem
 from cascade.io.recognise import is_there
 from cascade.notices import Notice
+from cascade.report.page import shown
 from cascade.volume import FloatArray, Grid, Volume
 
 if TYPE_CHECKING:
@@ -179,8 +180,9 @@ def find_studies(path: Path, leave_out: Path | None = None) -> tuple[list[StudyF
     if not is_there(path):
         raise InputError(f"{path}: expected the folder of a study; there is none of this name; correct the path")
     kinds = dict(find_scans(path, leave_out or path)) if path.is_dir() else {path: format_of(path)}
-    files = [file for file, kind in kinds.items() if kind is not None and not kind.is_dicom]
-    studies, problems = [], []
+    files = [file for file, kind in kinds.items() if kind is not None and not kind.is_dicom and is_there(file)]
+    studies: list[StudyFiles] = []
+    problems = [InputError(f"{file}: expected a file; the link leads nowhere; remove or mend it") for file in kinds if not is_there(file)]
     for place in [file for file, kind in kinds.items() if kind is ZIP] + [path] * (DICOM in kinds.values()):
         try:
             found, said = _dicom_studies(place, path)
@@ -268,17 +270,23 @@ def _dicom_studies(place: Path, root: Path) -> tuple[list[StudyFiles], list[Inpu
     with extra("dicom", str(place)):
         from cascade.io.dicom_series import find_series
 
-    found = find_series(place)
+    found, problems = find_series(place), list[InputError]()
     groups: dict[tuple[str, str], list[Series]] = {}
     for series in found.series:
-        groups.setdefault((series.patient, series.study_uid or str(series.origin)), []).append(series)
-    return [_dicom_study(series, root) for series in groups.values()], list(found.problems)
+        if min(series.size) > 0:
+            groups.setdefault((series.patient, series.study_uid or str(series.origin)), []).append(series)
+        else:
+            names = ", ".join(file.name for file in series.files)
+            problems.append(InputError(f"{names}: expected an image; the header ends before its size; export it again"))
+    return [_dicom_study(series, root) for series in groups.values()], [*found.problems, *problems]
 
 
 def _dicom_study(found: Sequence[Series], root: Path) -> StudyFiles:
+    from cascade.io.dicom_series import end_of_uid
+
     origin = Path(*_common([series.origin.parts for series in found]))
     uid = found[0].study_uid
-    name = Path(f"study-{uid[-8:]}") if uid or origin == root else origin.relative_to(root)
+    name = Path(f"study-{end_of_uid(uid)}" if uid else "study") if uid or origin == root else origin.relative_to(root)
     key = hashlib.sha256("\n".join((found[0].patient, uid)).encode()).hexdigest()
     return StudyFiles(name, origin, key, tuple(_named(found, origin)))
 
@@ -288,7 +296,7 @@ def _named(found: Sequence[Series], origin: Path) -> Iterator[Part]:
     names = ["series" if series.number is None else f"series-{series.number}" for series in found]
     for place, series in enumerate(found):
         if numbers[series.number] > 1:
-            names[place] += f"-{series.uid[-8:]}" if series.uid else f"-{series.origin.name}"
+            names[place] += f"-{series.uid_end}" if series.uid else f"-{series.origin.name}"
     for name, series in zip(told_apart(names), found, strict=True):
         yield Part(name, str(series), origin, series)
 
@@ -317,7 +325,7 @@ def _common(paths: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _study_of_files(root: Path, files: Sequence[Path]) -> StudyFiles:
-    titles = [file.relative_to(root).with_name(stem(file.name)) if file != root else Path(stem(file.name)) for file in files]
+    titles = [Path(shown(str(file.relative_to(root).with_name(stem(file.name)) if file != root else stem(file.name)))) for file in files]
     names = told_apart("-".join(title.parts) for title in titles)
     parts = tuple(Part(name, title.as_posix(), file) for name, title, file in zip(names, titles, files, strict=True))
     return StudyFiles(Path(stem(root.absolute().name)), root, "files", parts)

@@ -159,7 +159,7 @@ def agree(witnesses: Sequence[Witness], numbering: Numbering) -> Agreement:
     room = max(w.laid.room_below_mm[-1] for w in matched)
     sure = dataclasses.replace(naming, confidence=agreed.confidence)
     notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs, told=numbering.count))
-    overruled = frozenset({"lumbar-count-4", "lumbar-count-6"} | ({"no-sacrum-in-view"} if shows_sacrum else set()))
+    overruled = frozenset({"possible-lstv", "lumbar-count-4", "lumbar-count-6"} | ({"no-sacrum-in-view"} if shows_sacrum else set()))
     return dataclasses.replace(agreed, disagreeing=disagreeing, overruled=overruled, notices=notices)
 
 

@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 
 from cascade.notices import Notice
+from cascade.report.page import shown
 from cascade.study.slices import Slice
 
 _HEADINGS = ("series", "stack", "slice", "shows", "part", "nearest disc", "above its middle, mm", "tilt, degrees")
@@ -17,7 +18,7 @@ def notes_of(warnings: Sequence[Notice], slices: Sequence[Slice]) -> str:
 
 
 def _list(warnings: Sequence[Notice]) -> str:
-    items = "".join(f"<li><code>{html.escape(notice.code)}</code> {html.escape(notice.text)}</li>" for notice in warnings)
+    items = "".join(f"<li><code>{html.escape(notice.code)}</code> {html.escape(shown(notice.text))}</li>" for notice in warnings)
     return f'<section class="notes" role="alert"><h2>Warnings</h2><ul>{items}</ul></section>' if items else ""
 
 

@@ -41,7 +41,8 @@ class _Read:
 
     def leave_out(self, why: str) -> None:
         """Note why it was not segmented."""
-        self.notices.append(Notice("series-not-segmented", None, f"{self.part.name}: {_without_folders(why, self.part.origin)}"))
+        text = _without_folders(why, self.part.origin).removeprefix(f"{self.part.origin.name} ({self.part.name}): ")
+        self.notices.append(Notice("series-not-segmented", None, f"{self.part.name}: {text}"))
 
 
 def segment_study(
@@ -257,7 +258,8 @@ def _own_guide(read: _Read, stack: Stack, segmenter: Segmenter) -> list[Guide]:
         seen = _seen(stack, segmenter)
         found = identify(seen.evidence)
     except CascadeError as problem:
-        read.leave_out(f"axial slices without a sagittal series in the same coordinates; alone, {str(problem).removeprefix('image: ')}")
+        if not any(notice.code == "series-not-segmented" for notice in read.notices):
+            read.leave_out(f"axial slices without a sagittal series in the same coordinates; alone, {str(problem).removeprefix('image: ')}")
         return []
     text = f"{read.part.name} is axial, and no sagittal series has its coordinates: names and labels are a guess from axial slices alone"
     read.notices.append(Notice("axial-alone", None, text))

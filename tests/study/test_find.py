@@ -62,6 +62,29 @@ def test_series_that_nothing_tells_apart_have_folders_of_their_own(small: View, 
     assert names(tmp_path) == [["series-2-.1.2.3.4", "series-2-.1.2.3.4-2"], ["nifti-t2", "nifti-t2-2"]]
 
 
+def test_what_headers_say_leads_nowhere_outside_the_folder_of_results(small: View, tmp_path: Path) -> None:
+    for letter in "ab":
+        datasets = made.dicom([small], 2, SeriesInstanceUID=f"1.2/../../{letter}", StudyInstanceUID="1/../../x")
+        write_series(datasets, tmp_path / letter)
+    write_series(made.dicom([small], 2, patient="P2", StudyInstanceUID=""), tmp_path)
+    studies, _ = find_studies(tmp_path)
+    assert sorted(study.name.as_posix() for study in studies) == ["study", "study-_.._.._x"]
+    assert sorted(names(tmp_path)) == [["series-2"], ["series-2-_.._.._a", "series-2-_.._.._b"]]
+
+
+def test_a_link_that_leads_nowhere_and_a_header_that_ends_early_are_told(small: View, tmp_path: Path) -> None:
+    write_series(made.dicom([small], 2), tmp_path / "patient")
+    cut = sorted((tmp_path / "patient").iterdir())[1]
+    cut.write_bytes(cut.read_bytes()[:700])
+    (tmp_path / "patient" / "link").symlink_to("nowhere")
+    studies, problems = find_studies(tmp_path)
+    assert [[part.name for part in study.parts] for study in studies] == [["series-2"]]
+    assert [str(problem).partition("; ")[0] for problem in problems] == [
+        f"{tmp_path / 'patient' / 'link'}: expected a file",
+        f"{cut}: expected an image",
+    ]
+
+
 def test_what_is_no_scan_does_not_cost_what_is_one(small: View, tmp_path: Path) -> None:
     write_volume(small.scan, tmp_path / "t2.nii.gz")
     with zipfile.ZipFile(tmp_path / "letters.zip", "w") as archive:

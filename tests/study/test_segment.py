@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -186,10 +187,21 @@ def test_series_of_other_coordinates_are_named_by_themselves(segmenter: Remember
     assert "no-sacrum-in-view" in codes(result["series-3"].result)
 
 
+def test_a_file_name_that_is_no_text_is_shown_as_far_as_it_is_one(segmenter: Remembering, views: dict[str, View], tmp_path: Path) -> None:
+    write_volume(views["localiser"].scan, tmp_path / "in" / "t2.nii.gz")
+    (tmp_path / "in" / "t2.nii.gz").rename(tmp_path / "in" / os.fsdecode(b"t\xe9.nii.gz"))
+    (tmp_path / "in" / os.fsdecode(b"\xdf.nii.gz")).touch()
+    result = segment_study(tmp_path / "in", segmenter=segmenter)
+    result.save(tmp_path / "out")
+    assert [each.name for each in result.series] == ["t\ufffd", "\ufffd"]
+    assert "series-not-segmented</code> \ufffd: \ufffd.nii.gz: expected" in (tmp_path / "out" / "study.html").read_text(encoding="utf-8")
+
+
 def test_a_study_of_a_few_axial_slices_alone_is_refused(axial: list[View], tmp_path: Path) -> None:
     write_series(made.dicom(axial[:1], 4), tmp_path)
-    with pytest.raises(InputError, match="axial slices without a sagittal series"):
+    with pytest.raises(InputError, match="axial slices without a sagittal series") as refused:
         segment_study(tmp_path, device="cpu")
+    assert str(refused.value).count("without a sagittal series") == 1
 
 
 @pytest.mark.full
