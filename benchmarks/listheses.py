@@ -3,7 +3,7 @@
 ``RESULTS`` holds the label files (``PATIENT_SERIES.nii.gz``, scheme ``verse``) that networks which never saw these slices made of
 SPIDER's mid-sagittal slices, each repeated to a slab; ``GRADINGS.CSV`` are SPIDER's gradings. The disc below a body counts as slipped if
 the slip of the body has a grade (`cascade.measure.alignment`). A disc's height is told in three ways: in mm, as height index, and as height
-index over the median of the patient's other discs. Intervals of the areas under the ROC curve are 95 % of 2,000 bootstraps over patients.
+index over the median of the patient's other discs. Intervals of the areas under the ROC curve are 95 % of 1,000 bootstraps over patients.
 Run: ``python benchmarks/listheses.py RESULTS GRADINGS.CSV``.
 """
 
@@ -25,7 +25,7 @@ from cascade.volume import LabelMap
 
 #: Vertebra above the disc that the gradings number from below.
 ABOVE = {1: "L5", 2: "L4", 3: "L3", 4: "L2", 5: "L1", 6: "T12", 7: "T11"}
-BOOTSTRAPS = 2000
+BOOTSTRAPS = 1000
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,17 @@ def tell_slips(everything: Sequence[Graded]) -> None:
         print("area under the ROC curve", roc_area([(patient, truth, abs(body.slip_mm or 0.0)) for patient, _, truth, body in chosen]))
 
 
+def tell_limit(everything: Sequence[Graded]) -> None:
+    """Print from where a slip of L5 backwards counts, by one half of the patients, and how many of the other half's then count wrongly."""
+    free = [d.body for d in everything if d.above == "L5" and not d.listhesis and d.body and d.body.slip_mm is not None]
+    slips_mm = np.array([body.slip_mm for body in free], dtype=float)
+    print(f"L5 without listhesis: median {np.median(slips_mm):.1f} mm, 97.5 % above {np.percentile(slips_mm, 2.5):.1f} mm")
+    for half in (0, 1):
+        limit_mm, others = np.percentile(slips_mm[half::2], 2.5), slips_mm[1 - half :: 2]
+        below = share(int((others < limit_mm).sum()), len(others))
+        print(f"by every second patient above {limit_mm:.1f} mm; of the others {below} below")
+
+
 def tell_narrowing(everything: Sequence[Graded]) -> None:
     """Print how well three heights of a disc tell what was graded as narrowed."""
     for name, heights in {
@@ -113,6 +124,7 @@ def main() -> None:
     """Print the figures."""
     everything = list(graded(Path(sys.argv[1]), Path(sys.argv[2])))
     tell_slips(everything)
+    tell_limit(everything)
     tell_narrowing(everything)
 
 

@@ -63,7 +63,7 @@ def fit_morphometries(structures: Sequence[Structure], axes: FloatArray) -> dict
         if structure.cut == "end":
             continue
         if structure.kind == "sacrum":
-            fit = _sacral_plate(structure, centres, axes)
+            fit = _sacral_plate(structure, [other.centroid_mm for other in structures if other.kind == "body"] or centres, axes)
         else:
             fit = fit_morphometry(structure.mask, structure.grid, aligned(axes, tangents[i]))
         if fit is not None:
@@ -80,7 +80,10 @@ def _tangents(centres: Sequence[FloatArray], up: FloatArray) -> FloatArray:
 
 
 def _sacral_plate(sacrum: Structure, centres: Sequence[FloatArray], axes: FloatArray) -> Morphometry | None:
-    """The upper end plate of S1, from the part of the sacrum that lies nearest to the lowest body or disc."""
+    """The upper end plate of S1, from the part of the sacrum that lies nearest to the lowest body.
+
+    Not to the disc: where L5 has slipped, that lies in front of most of the end plate, and the rear corner would be missed.
+    """
     if not centres:
         return None
     voxels = np.argwhere(sacrum.mask)

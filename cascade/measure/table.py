@@ -42,7 +42,7 @@ class Measurement:
     slip_mm, slip_percent : float or None
         Of a body on the next one below; positive: to the front.
     slip_grade : int or None
-        Meyerding's, 1 to 5; 0: less than 3 mm forwards or 5 mm backwards.
+        Meyerding's, 1 to 5; 0: less than 3 mm forwards or 5 mm backwards (8.5 mm on S1).
     slope_deg, cobb_deg : float or None
         Of the sacrum; of the largest sideways bend, positive where it is open to the right.
     anterior_loss_percent, middle_loss_percent, posterior_loss_percent : float or None

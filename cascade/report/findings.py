@@ -53,7 +53,7 @@ def _slips(rows: Sequence[Measurement]) -> list[str]:
     known = [row for row in rows if row.slip_mm is not None]
     slipped = sorted((row for row in known if row.slip_grade), key=lambda row: -abs(row.slip_mm or 0.0))
     if known and not slipped:
-        return ["Slips: none of 3 mm forwards or 5 mm backwards."]
+        return ["Slips: none of 3 mm forwards or 5 mm backwards (8.5 mm on S1)."]
     return [
         f"{display_name(row.structure)} lies {abs(row.slip_mm or 0):.1f}{_error(row, 'slip_mm', 1)} mm "
         f"({abs(row.slip_percent or 0):.0f} % of the end plate below) "

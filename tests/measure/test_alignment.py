@@ -7,7 +7,7 @@ import pytest
 
 from cascade.labels import SACRUM
 from cascade.measure import Measurement, measure
-from cascade.phantom import PhantomSpec, voxelise
+from cascade.phantom import PhantomSpec, solids, voxelise
 from tests.measure.phantoms import bodies_of, by_name, grid_of, slips_mm
 
 ONE_MM = grid_of((1.0, 1.0, 1.0))
@@ -41,6 +41,23 @@ def test_a_slip_backwards_is_negative_and_graded_alike() -> None:
     row = by_name(measured(dataclasses.replace(STRAIGHT, slip=("L2", -7.0))))["L2"]
     assert row.slip_percent == pytest.approx(-100 * 7 / 35, abs=2)
     assert row.slip_grade == 1
+
+
+def test_on_s1_a_slip_backwards_needs_more_to_have_a_grade() -> None:
+    """Of S1 networks leave out a corner."""
+    rows = {name: by_name(measured(dataclasses.replace(STRAIGHT, slip=(name, -6.0)), thick=True))[name] for name in ("L4", "L5")}
+    assert rows["L4"].slip_mm == pytest.approx(-6.0, abs=0.6)
+    assert rows["L5"].slip_mm == pytest.approx(-6.0, abs=0.6)
+    assert [rows[name].slip_grade for name in ("L4", "L5")] == [1, 0]
+
+
+def test_the_end_plate_of_s1_is_found_wherever_the_disc_above_it_lies() -> None:
+    """Of a slipped L5 networks draw the disc in front of S1."""
+    spec = dataclasses.replace(STRAIGHT, slip=("L5", 9.0))
+    disc = next(part for part in solids(spec) if part.name == "L5-S1")
+    ahead = dataclasses.replace(disc, centre_mm=disc.centre_mm + 18 * disc.axes[1])
+    row = by_name(measure(voxelise([ahead, *bodies_of(spec)], SAGITTAL)))["L5"]
+    assert row.slip_mm == pytest.approx(slips_mm(spec)["L5"], abs=0.6)
 
 
 def test_lordosis_and_the_slope_of_the_sacrum_are_those_of_the_solids() -> None:
