@@ -21,7 +21,7 @@ from cascade.volume import Grid, Volume
 from tests.dicom_files import slices, write_series
 
 ROOT = Path(cascade.__file__).parent
-#: All rooms. One imports nothing but rooms on an earlier line (or its own); what only a type checker sees does not count.
+#: All rooms. One imports nothing but rooms on an earlier line (or its own), nor for a type alone.
 FLOORS = (
     {"_version", "errors", "notices"},
     {"labels"},
@@ -67,16 +67,10 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-def without_type_checking(tree: ast.Module) -> ast.Module:
-    """The module as it runs: without what stands under ``if TYPE_CHECKING``."""
-    body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
-    return ast.Module(body, tree.type_ignores)
-
-
 def imports(tree: ast.Module) -> set[str]:
-    """Full names of what a module imports, anywhere in it."""
+    """Full names of what a module imports, anywhere in it, also under ``if TYPE_CHECKING``."""
     names = set()
-    for node in ast.walk(without_type_checking(tree)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
