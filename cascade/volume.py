@@ -27,8 +27,6 @@ T = TypeVar("T", bound=np.generic)
 
 #: No scan has more voxels (1024 x 1024 x 512, 2 GiB as float32); a header that says so is damaged, or meant to do harm.
 MAX_VOXELS = 1 << 29
-#: Voxels that are counted at a time, which takes eight bytes each.
-_COUNTED = 1 << 20
 #: A finger, and a whole body: no scan is shorter or longer; a header that says so has another unit, or is wrong.
 MIN_EXTENT_MM, MAX_EXTENT_MM = 10.0, 2500.0
 
@@ -229,10 +227,7 @@ class LabelMap:
     @cached_property
     def values(self) -> tuple[int, ...]:
         """The label values present, ascending, without background."""
-        flat, found = self.data.ravel(order="K"), set[int]()
-        for first in range(0, flat.size, _COUNTED):
-            found.update(np.flatnonzero(np.bincount(flat[first : first + _COUNTED])).tolist())
-        return tuple(sorted(found - {0}))
+        return tuple(boxes_of(self.data))
 
     @property
     def structures(self) -> tuple[str, ...]:

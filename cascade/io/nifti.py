@@ -37,6 +37,8 @@ _COMMENT = 6
 DEFLATE_RATIO = 1032
 #: Header and extensions together.
 _MAX_HEADER_BYTES = 1 << 24
+#: Bytes that are unpacked at a time.
+_CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
 #: The fields that say where the voxels are, beside the first four of pixdim.
 _PLACING = (
@@ -197,7 +199,19 @@ def _stream(path: Path) -> IO[bytes]:
     """The bytes of a file, unpacked as they are read; its name is not asked."""
     with path.open("rb") as raw:
         is_zipped = raw.read(2) == _GZIP
-    return cast(IO[bytes], gzip.open(path)) if is_zipped else path.open("rb")
+    return cast(IO[bytes], _Unpacked(path)) if is_zipped else path.open("rb")
+
+
+class _Unpacked(gzip.GzipFile):
+    """A file that is unpacked to where its voxels will lie, and not once more beside them."""
+
+    def readinto(self, target: Any) -> int:
+        """Fill a buffer as far as the file goes."""
+        view, filled = memoryview(target).cast("B"), 0
+        while part := self.read(min(_CHUNK, len(view) - filled)):
+            view[filled : filled + len(part)] = part
+            filled += len(part)
+        return filled
 
 
 def _read_header(stream: IO[bytes]) -> tuple[Nifti1Header, tuple[bytes, ...]]:
