@@ -70,15 +70,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_cohort(folder: Path, data: Path | None, count: int) -> int:
-    """Copy the validation scans, and add phantoms until there are `count`."""
+def make_cohort(folder: Path, data: Path | None, count: int, size: dict[str, Any] = SMALL) -> int:
+    """Copy the validation scans, and add phantoms of one size until there are `count`."""
     folder.mkdir(parents=True)
     cases = list_cases(data, "val")[:count] if data else []
     for case in cases:
         shutil.copy(case.image, folder / f"{case.dataset}-{case.name}{''.join(case.image.suffixes[-2:])}")
     for n in range(count - len(cases)):
         lumbar = (5, 5, 5, 4, 6)[n % 5]
-        image, _ = render(PhantomSpec(**SMALL, lumbar=lumbar, thoracic=1 + n % 3, scoliosis_mm=2.0 + n % 7, seed=n))
+        image, _ = render(PhantomSpec(**size, lumbar=lumbar, thoracic=1 + n % 3, scoliosis_mm=2.0 + n % 7, seed=n))
         write_volume(image, folder / f"phantom-{n:03}.nii.gz")
     return count
 

@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py [--json speed.json] [--plot docs/speed.svg] [--repeats 3] [--windows 1 | --all-windows]
                                [--backends onnx torch] [--scans "16 x 400 x 400" ...] [--history benchmarks/history.tsv]
+                               [--page docs/speed.md]
 
 needs the extras [benchmarks] and [onnx]. Three phantoms of usual sizes are segmented, with torch and with ONNX Runtime in turn, each run in
 a process of its own:
@@ -97,7 +98,9 @@ def main() -> None:
         results = {name: _measure_scan(name, Path(folder), peer_window, options) for name in options.scans}
         growth = json.loads(_inside("growth").said) if options.plot else {}
     report = {"machine": _machine(), "peer_window": vars(peer_window), "scans": results, "growth": growth}
-    _print(report)
+    print(told(report))
+    if options.page:
+        write_between(options.page, "speed", told(report))
     if options.history:
         remember(report, options.history)
     if options.json:
@@ -111,6 +114,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="how the time grows with slices and field of view (.svg or .png)")
     parser.add_argument("--history", type=Path, metavar="FILE", help="table that the ratios are appended to")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="page whose tables are replaced, between <!-- speed --> and its end")
     parser.add_argument("--backends", nargs="+", choices=("onnx", "torch"), default=["onnx", "torch"])
     parser.add_argument("--scans", nargs="+", choices=SCANS, default=list(SCANS))
     parser.add_argument("--repeats", type=int, default=3, help="runs of the whole command (default: 3)")
@@ -306,29 +310,50 @@ def remember(report: dict[str, Any], path: Path) -> None:
             table.writeheader()
         for scan, backends in report["scans"].items():
             for backend, row in backends.items():
-                told = {name: f"{value:.3g}" for name, value in row.items() if isinstance(value, float)}
-                table.writerow(shared | {"scan": scan, "backend": backend} | told)
+                figures = {name: f"{value:.3g}" for name, value in row.items() if isinstance(value, float)}
+                table.writerow(shared | {"scan": scan, "backend": backend} | figures)
 
 
-def _print(report: dict[str, Any]) -> None:
+def told(report: dict[str, Any]) -> str:
+    """The machine and the tables, as the page has them."""
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    print(f"{machine['threads']} threads on {machine['cores']} cores of {machine['cpu']}, load {machine['load']:.1f}, {versions}\n")
-    print(
-        "| scan | backend | command, s | processor, s | memory, GB | peers' windows | peers, s | processor, s | times faster | processor |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    cores = f"{machine['threads']} threads on {machine['cores']} cores of {machine['cpu']}"
+    lines = [f"Commit {machine['commit']}, {cores}, load {machine['load']:.1f} at the start, {versions}:", ""]
+    lines += [
+        "| scan | backend | command | its processors | memory | peers' windows "
+        "| peers | their processors | times faster | in processor time |"
+    ]
+    lines += [f"|{'---|' * 10}"]
     rows = [(scan, backend, row) for scan, backends in report["scans"].items() for backend, row in backends.items()]
     for scan, backend, row in rows:
-        own = f"{row['wall_s']:.1f} | {row['cpu_s']:.1f} | {row['peak_gb']:.2f}"
-        peers = f"{row['peer_windows']} | {row['peer_s']:.0f} | {row['peer_cpu_s']:.0f} | {row['ratio']:.0f} | {row['cpu_ratio']:.0f}"
-        print(f"| {scan} | {backend} | {own} | {peers} |")
-    print(f"\n| scan | backend | {' | '.join(PARTS)} |\n|---|---|{'---|' * len(PARTS)}")
+        own = f"{row['wall_s']:.1f} s | {row['cpu_s']:.1f} s | {row['peak_gb']:.2f} GB"
+        peers = f"{row['peer_windows']} | {row['peer_s']:.0f} s | {row['peer_cpu_s']:.0f} s | {row['ratio']:.0f} | {row['cpu_ratio']:.0f}"
+        lines.append(f"| {_name(scan)} | {backend} | {own} | {peers} |")
+    lines += [
+        "",
+        "The parts, by the clock, in another run:",
+        "",
+        "| scan | backend | start | weights | read | stage 1 | stage 2 | naming | write |",
+    ]
+    lines += [f"|{'---|' * 9}"]
     for scan, backend, row in rows:
-        seconds = (f"{row['parts_s'][part]:.2f}" for part in PARTS)
-        print(f"| {scan} | {backend} | {' | '.join(seconds)} |")
-    for what, points in report["growth"].items():
-        print(f"\n{what}: " + ", ".join(f"{point['value']:g}: {point['seconds']:.1f} s" for point in points))
+        seconds = (f"{row['parts_s'][part]:.2f} s" for part in PARTS)
+        lines.append(f"| {_name(scan)} | {backend} | {' | '.join(seconds)} |")
+    return "\n".join(lines)
+
+
+def _name(scan: str) -> str:
+    return scan.replace("x", "\N{MULTIPLICATION SIGN}")
+
+
+def write_between(page: Path, name: str, text: str) -> None:
+    """Put what was measured where a page has room for it: between two comments."""
+    before, start, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end of {name} -->")
+    if not end:
+        raise SystemExit(f"{page}: expected <!-- {name} --> and <!-- end of {name} -->")
+    page.write_text(f"{before}{start}\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 INSIDE = {"render": _render, "parts": _parts, "peer": _peer, "growth": _growth}

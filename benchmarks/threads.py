@@ -1,6 +1,6 @@
 """Measure the default number of threads against one and all, while other processes keep cores busy.
 
-    python benchmarks/threads.py [--busy 0 1] [--rounds 5] [--backends onnx torch] [--scan FILE]
+    python benchmarks/threads.py [--busy 0 1] [--rounds 5] [--backends onnx torch] [--scan FILE] [--page docs/speed.md]
 
 The whole command on a phantom of 16 x 400 x 400 (or on FILE), taking turns: ``--threads 1``, ``--threads`` with all cores, and without the
 option. The median of the rounds counts, by the clock and of the processors; the last column is the default's time over the better of the
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speed import Run, render_scan
+from speed import Run, render_scan, write_between
 
 from cascade.networks.threads import usable_cores
 
@@ -32,10 +32,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--backends", nargs="+", default=["onnx", "torch"])
     parser.add_argument("--scan", type=Path)
+    parser.add_argument("--page", type=Path, help="page whose table is replaced, between <!-- threads --> and its end")
     options = parser.parse_args()
     cores = usable_cores()
-    print(f"| backend | busy processes | 1 thread | its processors | {cores} threads | its processors | default | its processors | ratio |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    lines = [
+        f"| backend | busy processes | 1 thread | its processors | {cores} threads | its processors | default | its processors | ratio |"
+    ]
+    lines.append(f"|{'---|' * 9}")
+    print(*lines, sep="\n")
     with tempfile.TemporaryDirectory() as folder:
         scan = options.scan or render_scan("16 x 400 x 400", Path(folder))
         for backend in options.backends:
@@ -55,7 +59,10 @@ def main() -> None:
                 with working(busy):
                     wall, cpu = medians(command, cores, options.rounds)
                 told = (f"{value:.1f} s" for pair in zip(wall, cpu, strict=True) for value in pair)
-                print(f"| {backend} | {busy} | {' | '.join(told)} | {wall[2] / min(wall[:2]):.2f} |", flush=True)
+                lines.append(f"| {backend} | {busy} | {' | '.join(told)} | {wall[2] / min(wall[:2]):.2f} |")
+                print(lines[-1], flush=True)
+    if options.page:
+        write_between(options.page, "threads", "\n".join(lines))
 
 
 @contextmanager
