@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -119,15 +119,11 @@ def name_parts(drawn: NDArray[np.uint8], names: Mapping[int, str], target: Grid,
     """Number what `draw_parts` has drawn, in a scheme."""
     known = [name for name in (*dict.fromkeys(names.values()), CANAL) if name in scheme]
     table = np.array([0, *(scheme[name] for name in known)], dtype=label_dtype(scheme))
-    labels = np.zeros(drawn.shape, dtype=table.dtype)
-    for box in _hull(boxes_of(drawn).values()):  # a table takes eight bytes a voxel
+    labels: NDArray[np.unsignedinteger[Any]] = np.zeros(drawn.shape, dtype=label_dtype(scheme))
+    if boxes := [*boxes_of(drawn).values()]:
+        box = box_around_all(boxes)  # to look up a number takes eight bytes a voxel
         labels[box] = np.take(table, drawn[box])
     return LabelMap(labels, target, scheme)
-
-
-def _hull(boxes: Collection[Box]) -> list[Box]:
-    """The box around all boxes; none if there is none."""
-    return [box_around_all(list(boxes))] if boxes else []
 
 
 def _paint_canal(
