@@ -63,6 +63,8 @@ _BRIGHTNESS: dict[Contrast, _Tissues] = {
     "STIR": _Tissues(0.01, 0.08, 0.22, 0.14, 0.03, 0.50, 0.07, 1.0, 0.50),
 }
 _SLAB_MM = 1.0
+#: The dark rim of a body: this share of its radius, and so thick at its end plates.
+_RIM, _END_PLATE_MM = 0.07, 1.3
 #: A narrow place of the canal fades over this length along the body's axis.
 _STENOSIS_MM = 8.0
 
@@ -99,6 +101,9 @@ class PhantomSpec:
     collapse : (str, float, float) tuple or None
         Body whose upper end plate sank, and by which share of its height at its front and at its rear wall.
     contrast : {"T2", "T1", "STIR"}
+    rim : {"within", "around"}
+        Where the dark rim of bodies is drawn; nothing else depends on it. Hand labels of real scans leave the rim out, so for networks that
+        learnt from them it lies ``"around"`` the body, with half of each end plate in the disc, which touches it here.
     """
 
     shape: tuple[int, int, int] = (17, 270, 330)
@@ -116,6 +121,7 @@ class PhantomSpec:
     stenosis: tuple[str, float] | None = None
     collapse: tuple[str, float, float] | None = None
     contrast: Contrast = "T2"
+    rim: Literal["within", "around"] = "within"
 
     def __post_init__(self) -> None:
         if self.lumbar not in (4, 5, 6) or not 0 <= self.thoracic <= 4:
@@ -196,7 +202,9 @@ def render(spec: PhantomSpec | None = None, grid: Grid | None = None) -> tuple[V
     parts = list(solids(spec))
     picture = _surroundings(fine, spec, parts, rng)
     for solid in parts:
-        _draw(solid, fine, picture, rng, _BRIGHTNESS[spec.contrast])
+        _draw(solid, fine, picture, rng, spec)
+    if spec.rim == "around":
+        _draw_rims(parts, fine, picture, _BRIGHTNESS[spec.contrast].cortex)
     slices = picture.reshape(grid.shape[0], slabs, *fine.shape[1:]).mean(axis=1)
     noisy = np.hypot(slices + rng.normal(0, spec.noise, slices.shape), rng.normal(0, spec.noise, slices.shape))
     return Volume((noisy * 800).astype(np.float32), grid), _labels(grid, spec, parts)
@@ -281,8 +289,8 @@ def _axes(tilt_deg: float, roll_deg: float = 0.0) -> FloatArray:
     return axes
 
 
-def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], rng: np.random.Generator, tissue: _Tissues) -> None:
-    box = _box(solid, grid)
+def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], rng: np.random.Generator, spec: PhantomSpec) -> None:
+    box, tissue = _box(solid, grid), _BRIGHTNESS[spec.contrast]
     radius, height = solid.inside(_points(grid.cropped(box)))
     inside = (radius <= 1) & (np.abs(height) <= 1)
     if "-" in solid.name:
@@ -290,10 +298,22 @@ def _draw(solid: Solid, grid: Grid, picture: NDArray[np.float32], rng: np.random
         brightness = tissue.annulus + (tissue.nucleus - tissue.annulus) * np.clip(nucleus, 0, 1)
     else:
         marrow = tissue.marrow * (1 + 0.10 * _texture(radius.shape, rng, 4.0))
-        rim = (radius > 0.93) | (np.abs(height) > 1 - 1.3 / solid.half_mm[2])
+        side, end_mm = (_RIM, _END_PLATE_MM) if spec.rim == "within" else (0.0, _END_PLATE_MM / 2)
+        rim = (radius > 1 - side) | (np.abs(height) > 1 - end_mm / solid.half_mm[2])
         brightness = np.where(rim, tissue.cortex, marrow)
     view = picture[box]
     view[inside] = brightness[inside]
+
+
+def _draw_rims(parts: Sequence[Solid], grid: Grid, picture: NDArray[np.float32], dark: float) -> None:
+    """Draw what of the rims lies around the bodies, but not into other bodies."""
+    bodies = [solid for solid in parts if "-" not in solid.name and solid.name in VERSE]
+    free = voxelise(bodies, grid).data == 0
+    for body in bodies:
+        box = _box(body, grid)
+        radius, height = body.inside(_points(grid.cropped(box)))
+        rim = (radius <= 1 + _RIM) & (np.abs(height) <= 1 + _END_PLATE_MM / 2 / body.half_mm[2])
+        picture[box][rim & free[box]] = dark
 
 
 def _points(grid: Grid) -> FloatArray:

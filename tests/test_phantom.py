@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from cascade.errors import InputError
+from cascade.io.cases import read_cases
 from cascade.labels import rank
 from cascade.phantom import PhantomSpec, render, solids
 from cascade.volume import LabelMap, Volume
@@ -127,3 +129,31 @@ def test_a_sunk_end_plate_and_a_narrow_canal_lie_where_they_were_asked_for() -> 
     assert sunk["L1"].sum() == usual["L1"].sum()
     place = int(ndimage.center_of_mass(usual["L3-L4"])[2])
     assert sunk["canal"][:, :, place].sum() < 0.5 * usual["canal"][:, :, place].sum()
+
+
+def brightness_of_the_edge(scan: Volume, labels: LabelMap) -> float:
+    """Of the outermost voxels of the lumbar bodies in their middle slice, as a share of that of the others."""
+    shares = []
+    for name in (name for name in labels.structures if name.startswith("L") and "-" not in name):
+        middle = round(np.argwhere(labels[name])[:, 0].mean())
+        mask, picture = labels[name][middle], scan.data[middle]
+        inner = ndimage.binary_erosion(mask)
+        shares.append(picture[mask & ~inner].mean() / picture[ndimage.binary_erosion(inner)].mean())
+    return float(np.median(shares))
+
+
+def test_the_dark_rim_lies_within_the_bodies_or_around_them() -> None:
+    within, around = (render(PhantomSpec((11, 151, 251), (5.0, 1.2, 1.2), rim=rim)) for rim in ("within", "around"))
+    assert np.array_equal(within[1].data, around[1].data)
+    assert brightness_of_the_edge(*within) < 0.5
+    assert brightness_of_the_edge(*around) > 0.7
+
+
+@pytest.mark.data
+def test_hand_labels_leave_the_dark_rim_out(data_folder: Path) -> None:
+    """As far as a phantom goes whose rim lies around the bodies; see benchmarks/study.py for what that means for Dice."""
+    cases = [case for case in read_cases(data_folder, "val") if "L3" in case.load_labels().structures]
+    assert len(cases) > 5
+    real = np.median([brightness_of_the_edge(*(each.reoriented("RAS") for each in case.load())) for case in cases])
+    within, around = (brightness_of_the_edge(*render(PhantomSpec(rim=rim))) for rim in ("within", "around"))
+    assert abs(real - around) < abs(real - within)

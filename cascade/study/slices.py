@@ -179,10 +179,10 @@ class Guide:
         evidence, target = self.evidence, grid.reoriented("RAS")
         painted = paint(evidence.probabilities, evidence.classes, evidence.grid, self.found.instances, names, target=target, scheme=scheme)
         labels = painted.reoriented(grid.axcodes).data
-        return LabelMap(np.where(_in_view_of(evidence.scan_grid, grid), labels, labels.dtype.type(0)), grid, scheme)
+        return LabelMap(np.where(in_view_of(evidence.scan_grid, grid), labels, labels.dtype.type(0)), grid, scheme)
 
 
-def _in_view_of(scan: Grid, grid: Grid) -> NDArray[np.bool_]:
+def in_view_of(scan: Grid, grid: Grid) -> NDArray[np.bool_]:
     """Which voxels of a grid have their centre in a voxel of a scan."""
     voxels = scan.to_voxels(grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1)))
     return np.asarray(((voxels >= -0.5) & (voxels <= np.array(scan.shape) - 0.5)).all(axis=-1))
