@@ -158,5 +158,5 @@ def test_two_processes_write_what_one_does(
         assert (tmp_path / "json2" / name.replace(".nii.gz", ".json")).is_file()
     assert states(tmp_path / "one") == states(tmp_path / "two")
     assert "bad.nii.gz: expected a NIfTI" in capfd.readouterr().err
-    assert command.main([*words, str(tmp_path / "two"), "--json", str(tmp_path / "json2"), "--jobs", "2", "--resume"]) == 1
+    assert command.main([*words, str(tmp_path / "two"), "--json", str(tmp_path / "json2"), "--resume"]) == 1
     assert capfd.readouterr().out == ""

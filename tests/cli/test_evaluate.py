@@ -116,6 +116,7 @@ def test_the_command_needs_neither_torch_nor_monai(folders: tuple[Path, Path], t
     assert subprocess.run(arguments, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.full
 @pytest.mark.data
 def test_real_references_agree_with_themselves_and_miss_nothing(data_folder: Path, tmp_path: Path) -> None:
     cases = list_cases(data_folder, split="val")

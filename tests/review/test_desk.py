@@ -211,7 +211,7 @@ def test_a_scan_that_changed_or_is_gone_since_the_run_is_said(run: Path, coded: 
 
 
 def test_memory_is_bounded_however_many_scans_are_corrected(coded: tuple[Volume, LabelMap], oracle_weights: Path, tmp_path: Path) -> None:
-    items = write_scans(coded[0], tmp_path / "scans", [f"scan{n}" for n in range(6)])
+    items = write_scans(coded[0], tmp_path / "scans", [f"scan{n}" for n in range(4)])
     desk = desk_of(items, tmp_path / "out", oracle_weights)
     desk.segment("s1")
     desk.shelf.max_bytes = int(2.5 * desk.shelf.nbytes)
