@@ -50,6 +50,7 @@ SECONDS_AN_HOUR = 3600
 def main() -> None:
     """Measure, print and keep."""
     options = _options()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do
     if options.inside:
         print(json.dumps(INSIDE[options.inside](*options.arguments)))
         return
@@ -129,8 +130,8 @@ class Counting:
 
 def cost(backend: str, folder: str, *scans: str) -> dict[str, Any]:
     """Seconds of the processor of each part, mean of the scans, and what the networks multiply in one."""
-    set_threads(1)
     plain = Segmenter.from_pretrained("cpu", backend=backend)
+    set_threads(1)
     segmenter = Segmenter(*(Counting(network) for network in (plain.stage1, plain.stage2)))
     segmenter.segment(scans[0])  # makes the sessions
     for network in (segmenter.stage1, segmenter.stage2):
