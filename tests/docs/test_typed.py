@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cascade.io.formats import write_labels_file
+from cascade.io.formats import read_scan_file, write_labels_file
 from cascade.io.nifti import write_labels, write_volume
 from cascade.phantom import render
 from cascade.volume import Grid, LabelMap, Volume
@@ -115,6 +115,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = Volume(np.rint(scan.data / scan.data.max() * 4000), scan.grid)
     for name in ("dicom_study", "study", "STUDY", "series", "studies/a/series"):
         write_series(slices(whole.reoriented("PSR"), number=5), folder / name)
+    stored = "".join(read_scan_file(folder / "studies" / "a" / "series")[0].grid.axcodes)
+    write_labels_file(labels.to_scheme("cascade", lost="drop").reoriented(stored), folder / "results" / "a" / "series.nii.gz")
     for name in ("dataset", "DATASET"):
         bids(folder / name, scan)
     miniatures.write(scan.data, scan.grid, folder / "t2.mha")
@@ -147,7 +149,6 @@ def write_labelled(labels: LabelMap, folder: Path) -> None:
     }
     for name, scheme in schemes.items():
         write_labels(labels.to_scheme(scheme, lost="drop"), folder / f"{name}.nii.gz")
-    write_labels_file(labels.to_scheme("cascade", lost="drop").reoriented("PSR"), folder / "results" / "a" / "series.nii.gz")
     for table in (folder / "CASES" / "cases.tsv", folder / "cases.tsv"):
         table.write_text("dataset\tcase\tsplit\tscheme\nd\ta\tval\tverse\n", encoding="utf-8")
 
