@@ -33,7 +33,7 @@ from cascade.networks.views import less_sure, view
 from cascade.notices import Notice, rounded_down
 from cascade.postproc.clicks.click import Click, Clicks, clicks_to_json, given_clicks
 from cascade.postproc.identify import Evidence, identify
-from cascade.postproc.naming import Numbering
+from cascade.postproc.naming import Numbering, given_numbering
 from cascade.postproc.told import about_labels, not_in_scheme
 from cascade.segmentation import NumberingResult, Perception, Segmentation, Wishes, levels_of
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
@@ -136,7 +136,7 @@ class Segmenter:
 
     def see(self, image: Any, **wishes: Unpack[Wishes]) -> tuple[Perception, Segmentation]:
         """`segment`, and the networks' answer that the result follows from."""
-        target, numbering = get_scheme(wishes.get("scheme", CASCADE)), wishes.get("numbering")
+        target, numbering = get_scheme(wishes.get("scheme", CASCADE)), given_numbering(wishes.get("numbering"))
         given = given_clicks(wishes.get("clicks", ()))
         with naming_the_file(image):
             seen = self.perceive(image, wishes.get("series"), wishes.get("affine"))
@@ -202,7 +202,7 @@ class Segmenter:
             The executor forks (a ProcessPoolExecutor does by default on Linux, up to Python 3.13), or cannot be used any more.
         """
         jobs = jobs_for(map(Path, images), Path(output or ""), Path(root) if root else None)
-        task = Task(self, Keep() if output else None, scheme, numbering)
+        task = Task(self, Keep() if output else None, scheme, given_numbering(numbering))
         workers = Workers(executor, lambda: 2 * usable_cores()) if isinstance(executor, Executor) else executor
         for job, outcome in run_cohort(jobs, task, workers, manifest=Path(output) / MANIFEST if output else None, resume=resume):
             yield job.image, outcome

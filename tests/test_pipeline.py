@@ -261,6 +261,8 @@ class TestOddSpines:
             segmenter.segment(coded[0], numbering=Numbering({"L3": (900.0, 0.0, 0.0)}))
         with pytest.raises(NumberingError, match="lowest L5; highest L5"):
             segmenter.segment(coded[0], numbering=Numbering(lowest="L5", highest="L5"))
+        with pytest.raises(NumberingError, match=r"expected a Numbering, such as .*lowest='L4'.*, got 'L4'"):
+            segmenter.segment(coded[0], numbering="L4")
 
     def test_a_scan_without_a_spine_is_a_clear_error(self, blind_weights: Path, coded: Coded) -> None:
         with pytest.raises(NoSpineError, match="image: no spine found"):

@@ -60,6 +60,13 @@ class Numbering:
             raise NumberingError(f"expected 4, 5 or 6 lumbar vertebrae, got {self.count}")
 
 
+def given_numbering(numbering: object) -> Numbering | None:
+    """The numbering itself, or None; anything else, such as the name of a level, is a NumberingError."""
+    if numbering is None or isinstance(numbering, Numbering):
+        return numbering
+    raise NumberingError(f"expected a Numbering, such as cascade.Numbering(lowest='L4'), got {numbering!r}")
+
+
 def _check_anchor(name: str, point: Sequence[float]) -> None:
     upper, _, lower = name.partition("-")
     follows = lower == "S1" or (lower in BODIES and upper in BODIES and BODIES.index(lower) > BODIES.index(upper))
