@@ -17,7 +17,7 @@ from cascade.pipeline import Segmenter
 from cascade.postproc.clicks.apply import identify_with_clicks
 from cascade.postproc.clicks.click import Click, Clicks, given_clicks
 from cascade.postproc.identify import identify
-from cascade.postproc.naming import Numbering
+from cascade.postproc.naming import Numbering, given_numbering
 from cascade.segmentation import NumberingResult, Perception, Segmentation
 from cascade.study.find import Part, Stack, StudyFiles, across_slices, find_study
 from cascade.study.numbering import Agreement, Witness, agree, shared_numbering
@@ -89,6 +89,7 @@ def segment_study(
     >>> print(*(level.name for level in study["t2"].result.levels))
     L1 L1-L2 L2 L2-L3 L3 L3-L4 L4 L4-L5 L5
     """
+    told = given_numbering(numbering) or Numbering()
     files = study if isinstance(study, StudyFiles) else find_study(Path(study))
     given = {name: given_clicks(each) for name, each in (clicks or {}).items()}
     if strangers := sorted(set(given) - {part.name for part in files.parts}):
@@ -96,7 +97,7 @@ def segment_study(
         raise InputError(f"{files.origin}: expected clicks for a series of the study ({names}); found {strangers[0]}")
     networks = segmenter or Segmenter.from_pretrained(device)
     reads = [_perceived(part, networks, given.get(part.name, ())) for part in sorted(files.parts, key=lambda part: part.name)]
-    return _segmented(files, reads, networks, get_scheme(scheme), numbering or Numbering())
+    return _segmented(files, reads, networks, get_scheme(scheme), told)
 
 
 def _without_folders(text: str, origin: Path) -> str:

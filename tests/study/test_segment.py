@@ -197,6 +197,11 @@ def test_a_file_name_that_is_no_text_is_shown_as_far_as_it_is_one(segmenter: Rem
     assert "series-not-segmented</code> \ufffd: \ufffd.nii.gz: expected" in (tmp_path / "out" / "study.html").read_text(encoding="utf-8")
 
 
+def test_a_numbering_that_is_none_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(NumberingError, match=r"expected a Numbering, .* got 'L4'"):
+        segment_study(tmp_path / "nothing", numbering="L4")  # type: ignore[arg-type]
+
+
 def test_a_study_of_a_few_axial_slices_alone_is_refused(axial: list[View], tmp_path: Path) -> None:
     write_series(made.dicom(axial[:1], 4), tmp_path)
     with pytest.raises(InputError, match="axial slices without a sagittal series") as refused:
