@@ -16,11 +16,13 @@ import argparse
 import csv
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade.io.formats import read_labels_file
@@ -90,18 +92,34 @@ def slices(folder: Path, predictions: Path, table: Path, split: str) -> Iterator
 
 
 def is_right(points: Path, found: Path) -> bool:
-    """Whether the points lie at the discs of their names, all but one at most; the slice may have been repeated to a slab."""
+    """Whether the points lie at the discs of their names; the slice may have been repeated to a slab."""
     known, grid = read_labels_file(points)
     labels, slab = read_labels_file(found)
     across = int(np.argmin(known.shape))
     spacing_mm = np.delete(grid.spacing_mm, across)
     known, labels = known.max(axis=across), labels.take(slab.shape[across] // 2, across)
+    numbers = set(np.unique(known)) & set(range(VERSE["L1-L2"], VERSE["L5-S1"] + 1))
+    places = {int(number): np.argwhere(known == number).mean(axis=0) for number in numbers}
+    return are_named(places, labels, spacing_mm)
+
+
+def are_named(places: Mapping[int, NDArray[np.float64]], labels: NDArray[np.integer[Any]], spacing_mm: NDArray[np.float64]) -> bool:
+    """Whether points lie nearest to the discs of their names: all of them, or all but one.
+
+    Parameters
+    ----------
+    places : mapping of int to (2,) array
+        Of a disc's number, as in VerSe, to a point at its edge, in voxels of `labels`.
+    labels : (rows, columns) array
+        One slice, numbers as in VerSe.
+    spacing_mm : (2,) array
+    """
     discs = [VERSE[name] for name in VERSE.ids if is_disc(name) and (labels == VERSE[name]).any()]
     distances = {number: ndimage.distance_transform_edt(labels != number, spacing_mm) for number in discs}
     shifts = []
-    for number in sorted(set(np.unique(known)) & set(range(VERSE["L1-L2"], VERSE["L5-S1"] + 1))):
-        place = tuple(np.rint(np.argwhere(known == number).mean(axis=0)).astype(int))
-        shifts.append(min(discs, key=lambda disc: distances[disc][place]) - number if discs else 99)
+    for number, place in sorted(places.items()):
+        voxel = tuple(np.rint(place).astype(int))
+        shifts.append(min(discs, key=lambda disc: distances[disc][voxel]) - number if discs else 99)
     return sum(shift != 0 for shift in shifts) <= 1 and Counter(shifts).most_common(1)[0][0] == 0
 
 
