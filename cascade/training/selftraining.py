@@ -33,6 +33,10 @@ PLAUSIBLE_ML = {"body": (5.0, 80.0), "disc": (1.0, 35.0), "sacrum": (3.0, 60.0),
 PLAUSIBLE_CM2 = {"body": (2.5, 20.0), "disc": (0.4, 9.0), "sacrum": (2.0, 25.0), "canal": (4.0, 80.0)}
 #: A single slice is shown to the teacher as a slab of this thickness.
 SLAB_MM = 32.0
+#: The canal reaches further than a teacher says that learned it in a part of the view: its background stays open this far from its canal,
+#: and further in the top of the view and behind the first sacral vertebra and below (docs/notes/2026-11-28-levels-known.md).
+CANAL_BORDER_MM, TOP_BORDER_MM, SACRAL_BORDER_MM = 3.0, 8.0, 15.0
+TOP_MM = 25.0
 #: Two scans are answered together if all their voxels lie at most this far from each other.
 SAME_GRID_MM = 0.5
 
@@ -141,7 +145,7 @@ def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], clas
     -------
     array of uint8, (x, y, z)
         A single class where there was one before, and never one that was not allowed. What the teacher calls background may still be
-        a class that it does not know.
+        a class that it does not know, or canal close to what it calls canal.
     """
     result = allowed.copy()
     is_open = (allowed & (allowed - 1)) != 0
@@ -157,7 +161,30 @@ def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], clas
         if name == "sacrum" and candidate.any():
             floor = int(np.argwhere(candidate)[:, 2].mean())
         result[candidate] = 1 << channel if channel else 1 | (allowed[candidate] & unknown)
+    if "canal" in classes:
+        border = is_open & (result & 1 == 1) & _canal_border(result, classes, grid)
+        result[border] |= allowed[border] & np.uint8(1 << classes.index("canal"))
     return result
+
+
+def _canal_border(filled: NDArray[np.uint8], classes: tuple[str, ...], grid: Grid) -> NDArray[np.bool_]:
+    """What lies so close to the canal of a target that it may be canal, too."""
+    canal, sacrum = (filled == 1 << classes.index(name) for name in ("canal", "sacrum"))
+    if not canal.any():
+        return np.zeros(grid.shape, dtype=bool)
+    from_canal = _distance_mm(canal, grid)
+    is_top = np.arange(grid.shape[2]) >= grid.shape[2] - TOP_MM / grid.spacing_mm[2]
+    border = (from_canal <= CANAL_BORDER_MM) | ((from_canal <= TOP_BORDER_MM) & is_top)
+    if sacrum.any():
+        _, back, _ = np.argwhere(sacrum).mean(axis=0)
+        high = np.nonzero(sacrum.any(axis=(0, 1)))[0][-1] + SACRAL_BORDER_MM / grid.spacing_mm[2]
+        _, y, z = np.ogrid[tuple(slice(n) for n in grid.shape)]
+        border |= (np.minimum(from_canal, _distance_mm(sacrum, grid)) <= SACRAL_BORDER_MM) & (y <= back) & (z <= high)
+    return np.asarray(border)
+
+
+def _distance_mm(mask: NDArray[np.bool_], grid: Grid) -> NDArray[np.float64]:
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=grid.spacing_mm))
 
 
 def _given_allowed(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> NDArray[np.float32]:

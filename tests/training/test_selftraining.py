@@ -111,6 +111,32 @@ def test_what_the_teacher_takes_for_background_may_be_a_class_that_it_does_not_k
     assert (filled[0] == BACKGROUND | CANAL).all()
 
 
+def test_beside_its_canal_the_teachers_background_may_be_canal() -> None:
+    allowed = everything_open() | np.uint8(CANAL)
+    filled = filled_in(allowed, answer(canal=(slice(0, 50), 0.95)))
+    assert (filled[2:6, 6:18, 0:50] == CANAL).all()
+    beside, far = filled[4, 18, 20], filled[4, 21, 20]
+    assert (beside, far) == (BACKGROUND | CANAL, BACKGROUND)
+    above, top = filled[4, 10, 53], filled[4, 10, 54]
+    assert (above, top) == (BACKGROUND | CANAL, BACKGROUND)
+
+
+def test_behind_the_sacrum_the_teachers_background_may_be_canal_further_from_it() -> None:
+    said = answer(canal=(slice(20, 50), 0.95))
+    said[:, :, 10:] = answer(sacrum=(slice(8, 20), 0.95))[:, :, 10:]
+    filled = filled_in(everything_open() | np.uint8(CANAL), said)
+    assert (filled[2:6, 10:18, 8:20] == SACRUM).all()
+    behind, in_front = filled[4, 4, 15], filled[4, 20, 15]
+    assert (behind, in_front) == (BACKGROUND | CANAL, BACKGROUND)
+
+
+def test_where_the_canal_is_labelled_its_border_is_the_labels() -> None:
+    allowed = everything_open() | np.uint8(CANAL)
+    allowed[:, :, 30:40] &= ~np.uint8(CANAL)
+    filled = filled_in(allowed, answer(canal=(slice(0, 30), 0.95)))
+    assert (filled[4, 6:18, 31] == BACKGROUND).all()
+
+
 def test_a_patch_of_a_teacher_lies_at_every_labelled_height() -> None:
     centres = np.stack([np.full(200, 3.0), np.linspace(10, 14, 200), np.linspace(5, 195, 200)], axis=1)
     starts = selftraining._along_spine(centres, (8, 30, 200), (16, 32, 64))
