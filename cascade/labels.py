@@ -7,6 +7,7 @@ A disc is identified by the vertebra above it: ``"L5-S1"`` and ``"L5-L6"`` share
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -54,6 +55,20 @@ def is_disc(structure: str) -> bool:
     (True, False)
     """
     return "-" in structure
+
+
+def level_named(text: object) -> str | None:
+    """The level that a person names, as it is written here; None if it is none. Case does not matter, nor how a disc is written.
+
+    >>> level_named("l4"), level_named("S1"), level_named("l4/5"), level_named("L5-sacrum"), level_named("C7")
+    ('L4', 'sacrum', 'L4-L5', 'L5-S1', None)
+    """
+    upper, *lower = (part.upper().replace("SACRUM", "S1") for part in re.split(r"\s*[-/]\s*", str(text).strip()))
+    if not lower:
+        return SACRUM if upper == "S1" else upper if upper in BODIES else None
+    below = f"{upper[:1]}{lower[0]}" if lower[0].isdigit() else lower[0]
+    follows = below == "S1" or (below in BODIES and upper in BODIES and BODIES.index(below) > BODIES.index(upper))
+    return disc_below(upper, below) if upper in BODIES and len(lower) == 1 and follows else None
 
 
 def disc_below(body: str, next_body: str | None = None) -> str:

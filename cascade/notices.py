@@ -32,6 +32,9 @@ class Meaning:
     text: str
 
 
+#: The way out where nobody knows how the axes run.
+HOW_TO_PLACE = "if they run otherwise names and sides are wrong: convert the scan again, or say how they run (docs/formats.md)"
+
 #: Every code of a warning. ``docs/warnings.md`` says more about each.
 CODES: Mapping[str, Meaning] = MappingProxyType(
     {
@@ -118,6 +121,17 @@ class Notice:
     def is_for_looking(self) -> bool:
         """Whether somebody should look at the result because of it: a warning or an alarm."""
         return self.rank != "note"
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """A number of things, for people.
+
+    Examples
+    --------
+    >>> count_of(1, "scan"), count_of(0, "scan"), count_of(2, "body", "bodies")
+    ('1 scan', '0 scans', '2 bodies')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
 
 
 def rounded_down(probability: float, decimals: int = 2) -> str:

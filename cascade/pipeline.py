@@ -226,7 +226,8 @@ class Segmenter:
         with _NETWORKS:
             clock.restart()
             _processes.add(os.getpid())
-            spine = locate(scan, self.stage1)
+            with _telling_of_the_axes(notices):
+                spine = locate(scan, self.stage1)
             clock.lap("stage1_spine")
             tissues = classify(scan, spine.centreline_mm, self.stage2)
             clock.lap("stage2_levels")
@@ -315,6 +316,16 @@ def _check_not_forked() -> None:
             "expected a process that was started afresh; this one was forked after a segmentation, and its networks would never answer; "
             "start it with multiprocessing.get_context('spawn'), or use cascade.cohorts.workers.WorkerProcesses"
         )
+
+
+@contextlib.contextmanager
+def _telling_of_the_axes(notices: Sequence[Notice]) -> Iterator[None]:
+    """Where no spine is found, say that nobody knew how the axes run."""
+    try:
+        yield
+    except NoSpineError as error:
+        unknown = [notice.text for notice in notices if notice.code == "no-orientation"]
+        raise NoSpineError("; ".join([str(error), *unknown])) from error
 
 
 def _spine_notices(spine: Spine) -> Iterator[Notice]:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from cascade.errors import InputError, SchemeError
-from cascade.labels import LabelScheme, get_scheme
+from cascade.labels import LabelScheme, get_scheme, level_named
 
 Shape = tuple[int, int, int]
 Box = tuple[slice, slice, slice]
@@ -235,8 +235,8 @@ class LabelMap:
         return tuple(self.scheme.structure(value) for value in self.values)
 
     def __getitem__(self, structure: str | int) -> NDArray[np.bool_]:
-        """Boolean array of one structure, by its name or its id in the map's scheme; all False if it is not there."""
-        name = self.scheme.structure(structure) if isinstance(structure, int | np.integer) else structure
+        """Boolean array of one structure, by its name (also ``"L4/L5"``) or its id in the map's scheme; all False if it is not there."""
+        name = self.scheme.structure(structure) if isinstance(structure, int | np.integer) else level_named(structure) or structure
         return np.asarray(self.data == self.scheme[name])
 
     def reoriented(self, axcodes: str) -> LabelMap:

@@ -16,6 +16,7 @@ from cascade.cli.loading import Loading
 from cascade.cohorts.find import BESIDE, Request, is_file_name
 from cascade.errors import NumberingError
 from cascade.io.formats import SegType
+from cascade.io.recognise import is_there
 from cascade.notices import CODES
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _check(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         parser.error("argument --participant: only with --bids; give files or folders otherwise")
     if given.json == STDOUT and not given.info:
         parser.error("argument --json: expected one argument")
+    if given.output is None and (lost := [path for path in given.inputs if not is_there(path)]):
+        parser.error(f"{lost[0]}: expected a file or folder; there is no such file")
     if given.demo is None and not given.info and (not given.inputs or (given.output is None and not given.bids)):
         parser.error("expected scans and -o OUT, or --demo DIR; see --help for examples")
     if given.resume and given.output and is_file_name(given.output):

@@ -20,7 +20,7 @@ from cascade.io.dicom_files import DicomFile, attribute, functional_group
 from cascade.io.dicom_headers import referable
 from cascade.io.dicom_pixels import read_pixels
 from cascade.io.dicom_series import MIN_SLICES, Series, choose_one
-from cascade.notices import Notice
+from cascade.notices import Notice, count_of
 from cascade.volume import MAX_VOXELS, FloatArray, Grid, Volume
 
 #: A slice may lie this far from its place on an even lattice: a share of the distance of slices, but never less than what rounding does.
@@ -55,6 +55,7 @@ class DicomSource:
     slices: tuple[int, ...]
     grid: Grid
     notices: tuple[Notice, ...] = ()
+    holds_labels = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,9 +311,9 @@ def _notices(copies: int, missing: Sequence[int], assumed: Sequence[str]) -> Ite
     if assumed:
         yield Notice("dicom-incomplete", None, f"the files are not as the standard asks: {'; '.join(assumed)}")
     if copies:
-        yield Notice("duplicate-slices", None, f"{copies} images repeat a slice; each slice is used once")
+        yield Notice("duplicate-slices", None, f"repeated slices: {count_of(copies, 'image')}; each slice is used once")
     if missing:
-        text = f"{len(missing)} slices are missing inside the series; they are interpolated from their neighbours"
+        text = f"missing inside the series: {count_of(len(missing), 'slice')}; interpolated from the neighbours"
         yield Notice("slices-missing", None, text)
 
 

@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset
 
 from cascade.errors import InputError
 from cascade.io.dicom_files import DAMAGED, DicomFile, attribute, files_in, functional_group, whole
+from cascade.notices import count_of
 
 #: MR Image Storage, Enhanced MR Image Storage, Legacy Converted Enhanced MR Image Storage.
 MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
@@ -92,7 +93,7 @@ class Series:
         return end_of_uid(self.uid)
 
     def __str__(self) -> str:
-        what = f"{self.plane}{' T2' if self.weighting == 'T2' else ''}, {self.slices} slices of {self.size[0]} x {self.size[1]}"
+        what = f"{self.plane}{' T2' if self.weighting == 'T2' else ''}, {count_of(self.slices, 'slice')} of {self.size[0]} x {self.size[1]}"
         return f"series {'?' if self.number is None else self.number}: {what}{f' ({self.obstacle})' if self.obstacle else ''}"
 
 

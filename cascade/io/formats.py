@@ -143,12 +143,17 @@ class Source(Protocol):
     def notices(self) -> tuple[Notice, ...]:
         """What the reader noticed."""
 
+    @property
+    def holds_labels(self) -> bool:
+        """Whether the header says that these are labels, not a scan."""
+
 
 @dataclass(frozen=True)
 class PlainSource:
     """A file of which nothing but the reader's notices is needed again."""
 
     notices: tuple[Notice, ...] = ()
+    holds_labels: bool = False
 
 
 def format_of(path: Path) -> Format | None:
@@ -352,6 +357,8 @@ def _function(form: Format, name: str, path: Path) -> Callable[..., Any]:
 def _recognised(path: Path) -> Format:
     if not is_there(path):
         raise InputError(f"{path}: expected a file or folder; there is no such file")
+    if path.is_file() and not path.stat().st_size:
+        raise InputError(f"{path}: expected {', '.join(TITLES[:-1])} or {TITLES[-1]}; the file is empty (0 bytes); copy or export it again")
     found = format_of(path)
     if found is None and format_of_name(path.name) is NIFTI:
         return NIFTI

@@ -27,7 +27,7 @@ from cascade.io.nifti import whole_numbers
 from cascade.io.nifti_header import believed_unit_mm
 from cascade.io.recognise import head_of, is_nrrd
 from cascade.io.slicer import seg_entries
-from cascade.notices import Notice
+from cascade.notices import HOW_TO_PLACE, Notice
 from cascade.volume import Grid, LabelMap, Volume
 
 SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote the values of a file
@@ -163,6 +163,6 @@ def _check_written(path: Path, labels: LabelMap) -> None:
 
 def _notices(header: TextHeader) -> Iterator[Notice]:
     if not header.has_orientation:
-        yield Notice("no-orientation", None, "the header gives no orientation; the axes are taken as left, back, head")
+        yield Notice("no-orientation", None, f"the header gives no orientation; the axes are taken as left, back, head; {HOW_TO_PLACE}")
     if not header.has_spacing:
         yield Notice("no-spacing", None, "the header gives no distance between voxels; 1 mm is taken; if it is another, volumes are wrong")

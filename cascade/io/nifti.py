@@ -33,6 +33,8 @@ from cascade.volume import Grid, LabelMap, Shape, Volume
 
 #: NIfTI extension code for a plain comment.
 _COMMENT = 6
+#: NIFTI_INTENT_LABEL: each number stands for something.
+_LABEL_INTENT = 1002
 #: No byte of deflate holds more than this many.
 DEFLATE_RATIO = 1032
 #: Header and extensions together.
@@ -55,6 +57,11 @@ class NiftiHeader:
 
     header: Nifti1Header
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def holds_labels(self) -> bool:
+        """Whether the header says that these are labels, not a scan."""
+        return int(self.header["intent_code"]) == _LABEL_INTENT
 
 
 def read_image(path: Path) -> tuple[Volume, NiftiHeader]:
@@ -249,8 +256,9 @@ def _shape(header: Nifti1Header) -> Shape:
     stated = tuple(int(n) for n in header.get_data_shape())
     shape = stated[:3] if len(stated) > 3 and all(n == 1 for n in stated[3:]) else stated
     if len(shape) != 3:
-        found = f"{len(shape)}-D" if len(shape) < 3 else f"{shape[3]} volumes"
-        raise InputError(f"expected one 3-D volume; it has {found} (shape {stated}); extract one volume first")
+        found = f"a {len(shape)}-D picture" if len(shape) < 3 else f"{shape[3]} volumes"
+        wayout = "give the whole series" if len(shape) < 3 else "extract one volume first"
+        raise InputError(f"expected one 3-D volume; found {found} (shape {stated}); {wayout}")
     dtype = header.get_data_dtype()
     if dtype.fields is not None or np.issubdtype(dtype, np.complexfloating):
         raise InputError("expected one number a voxel; it holds colours or complex values; convert it to grey first")

@@ -15,7 +15,7 @@ from nibabel.nifti1 import Nifti1Header
 from numpy.typing import NDArray
 
 from cascade.errors import InputError
-from cascade.notices import Notice
+from cascade.notices import HOW_TO_PLACE, Notice
 from cascade.volume import MAX_EXTENT_MM, MIN_EXTENT_MM, FloatArray, Grid, Shape
 
 #: Forms, or spacings, that put a voxel farther apart than this anywhere in the field of view are reported.
@@ -85,7 +85,9 @@ def place_voxels(header: Nifti1Header, shape: Shape) -> Placement:
         if form.is_given:
             notices.append(_mended(f"the {form.name} cannot be used (expected {form.flaw}); the {sound[0].name} is used"))
     if not sound:
-        notices.append(Notice("no-orientation", None, "the codes of both forms are 0; the axes are taken as left, front, head"))
+        notices.append(
+            Notice("no-orientation", None, f"the codes of both forms are 0; the axes are taken as left, front, head; {HOW_TO_PLACE}")
+        )
     chosen = sound[0] if sound else _Form("voxel spacing", True, _spacing_alone(header))
     unit_mm, unit_notices = _unit(header, chosen.affine, shape)
     grid = Grid(shape, np.diag([unit_mm] * 3 + [1.0]) @ chosen.affine)

@@ -268,6 +268,18 @@ class TestUsage:
         assert caught.value.code == 2
         assert "usage: cascade-segment" in capfd.readouterr().err
 
+    def test_a_missing_scan_is_told_before_a_missing_output(
+        self, scan_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        for scan, told in (
+            (tmp_path / "none.nii.gz", "none.nii.gz: expected a file or folder; there is no"),
+            (scan_file, "expected scans and -o"),
+        ):
+            with pytest.raises(SystemExit) as caught:
+                main([str(scan)])
+            assert caught.value.code == 2
+            assert told in capfd.readouterr().err
+
     def test_the_real_command_exits_with_its_status(self, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "cascade.cli.segment"]
         missing = [*command, str(tmp_path / "none.nii.gz"), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(tmp_path)]

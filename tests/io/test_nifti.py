@@ -141,7 +141,7 @@ class TestRefusing:
         self.refused(path, "damaged|cannot be read")
 
     def test_a_2d_image(self, tmp_path: Path, values: np.ndarray) -> None:
-        self.refused(save(tmp_path / "a.nii", values[0]), "it has 2-D")
+        self.refused(save(tmp_path / "a.nii", values[0]), r"expected one 3-D volume; found a 2-D picture .*; give the whole series")
 
     def test_a_4d_image_with_several_volumes(self, tmp_path: Path, values: np.ndarray) -> None:
         self.refused(save(tmp_path / "a.nii", np.stack([values] * 3, axis=-1)), "3 volumes.*extract one volume first")
