@@ -249,6 +249,7 @@ class TestOddSpines:
         assert "no-sacrum-in-view" in {notice.code for notice in result.warnings}
         known = segmenter.segment(cut, scheme="verse", numbering=Numbering(lowest="L3"))
         assert [level.name for level in known.levels if "-" not in level.name][-1] == "L3"
+        assert {notice.code: notice.rank for notice in known.warnings}["no-sacrum-in-view"] == "note"
         assert dice(known.labels["L2"], labels.data[box] == 21) > 0.6
 
     def test_what_the_user_knows_wins_or_is_contradicted(self, segmenter: Segmenter, coded: Coded) -> None:

@@ -12,7 +12,7 @@ from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.parser import Parser
 from cascade.errors import InputError
-from cascade.labels import BODIES, SCHEMES
+from cascade.labels import BODIES, SCHEMES, level_named
 
 if TYPE_CHECKING:
     from cascade.evaluation.figures import Group
@@ -54,7 +54,12 @@ def _parser() -> argparse.ArgumentParser:
                         help="numbers of references where the table names none (default: as noted in the files, else verse)")  # fmt: skip
     parser.add_argument("--split", help="only the cases of this split, and those without one")
     parser.add_argument(
-        "--highest", choices=BODIES, default="T11", metavar="LEVEL", help="leave out what lies above this vertebra (default: T11)"
+        "--highest",
+        type=lambda text: level_named(text) or text,
+        choices=BODIES,
+        default="T11",
+        metavar="LEVEL",
+        help="leave out what lies above this vertebra (default: T11)",
     )
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser

@@ -13,6 +13,7 @@ from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.parser import Parser
 from cascade.labels import SCHEMES
+from cascade.notices import count_of
 
 if TYPE_CHECKING:
     from cascade.datasets.records import Record
@@ -104,7 +105,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
         progress=shown,
     )
     errors = sum(problem.severity == "error" for problem in problems)
-    console.tell(f"{arguments.output / 'cases.tsv'}\t{shown.done} cases, {errors} errors, {len(problems) - errors} warnings and notes")
+    others = count_of(len(problems) - errors, "warning or note", "warnings and notes")
+    console.tell(f"{arguments.output / 'cases.tsv'}\t{count_of(shown.done, 'case')}, {count_of(errors, 'error')}, {others}")
     return console.FAILED if errors or not shown.done else console.DONE
 
 

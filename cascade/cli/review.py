@@ -19,6 +19,7 @@ from cascade.errors import InputError, OutputError
 from cascade.io.extras import extra
 from cascade.io.formats import OUTPUT_SUFFIXES
 from cascade.labels import SCHEMES
+from cascade.notices import count_of
 
 if TYPE_CHECKING:
     from cascade.review.items import Item
@@ -78,7 +79,7 @@ def _review(options: argparse.Namespace) -> int:
         return console.FAILED
     desk = Desk(items, folder, Loading.of(options, options.weights).load, who=options.who or _login())
     with served(desk, port=options.port) as page:
-        console.say(f"cascade: {len(items)} scans; results go to {folder}; Ctrl-C ends")
+        console.say(f"cascade: {count_of(len(items), 'scan')}; results go to {folder}; Ctrl-C ends")
         console.tell(page.address)
         if not options.no_open:
             webbrowser.open(page.address)

@@ -15,7 +15,7 @@ from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.parser import Parser
 from cascade.labels import SCHEMES
-from cascade.notices import Notice
+from cascade.notices import Notice, count_of
 
 _STAGES = ("stage1", "stage2")
 _EXAMPLES = """\
@@ -116,7 +116,7 @@ def _train(options: argparse.Namespace) -> int:
     overrides = {"steps": options.steps, "seed": options.seed, "learning_rate": options.learning_rate, "compiled": options.compile or None}
     recipe = Recipe.read(options.recipe or stage.recipe, **overrides)
     cases = [case for source in options.data for case in read_cases(source, options.split, options.scheme)]
-    console.say(f"preparing {len(cases)} cases ...")
+    console.say(f"preparing {count_of(len(cases), 'case')} ...")
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)
     for problem in problems:
         console.warn(options.data[0], Notice("case-not-used", None, problem))

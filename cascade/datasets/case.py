@@ -12,6 +12,7 @@ from cascade.datasets.masks import read_volume, warn_scattered
 from cascade.datasets.problems import Log, Problem
 from cascade.errors import RefusedError
 from cascade.labels import BODIES, CANAL, SACRUM, LabelScheme, disc_below, get_scheme, in_order, is_disc, rank, skipped
+from cascade.notices import count_of
 from cascade.volume import Grid, LabelMap, Volume
 
 #: Bodies that other bodies or the sacrum lie below: left out, they would be taken for background.
@@ -110,7 +111,10 @@ def _check_levels(labels: LabelMap, raw: RawCase, log: Log) -> None:
     warn_scattered(labels, log)
     bodies = [n for n in labels.structures if n in BODIES]
     if raw.bodies is not None and len(bodies) != raw.bodies:
-        log.add("body-count", f"the data set announces {raw.bodies} bodies; found {len(bodies)}; the lowest is taken for L5")
+        log.add(
+            "body-count",
+            f"the data set announces {count_of(raw.bodies, 'body', 'bodies')}; found {len(bodies)}; the lowest is taken for L5",
+        )
     if not order_is_monotone(labels):
         log.add("name-order", f"by height the order of {' '.join(sorted(bodies, key=rank)) or 'the discs'} is another")
 

@@ -14,6 +14,7 @@ from cascade.datasets.problems import Log
 from cascade.datasets.reading import ScanFile, read_scan
 from cascade.errors import RefusedError
 from cascade.labels import VERSE, LabelScheme
+from cascade.notices import count_of
 from cascade.volume import Grid, LabelMap, Volume, label_dtype, resample_array
 
 #: Whatever structures the data sets name, it numbers them: drafts are kept in this scheme until they are written.
@@ -200,7 +201,7 @@ def _check_blended(values: NDArray[np.uint16], tags: Mapping[int, str | None], f
         count = len(np.unique(values)) - 1
         share = scattered / total
         raise RefusedError(
-            "grey-labels", f"{file.path.name}: {count} values, {share:.0%} of the voxels are rims, fragments or unknown tags"
+            "grey-labels", f"{file.path.name}: {count_of(count, 'value')}, {share:.0%} of the voxels are rims, fragments or unknown tags"
         )
 
 

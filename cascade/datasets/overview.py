@@ -17,6 +17,7 @@ from cascade.datasets.records import Record
 from cascade.datasets.split import assign_splits, join_patients
 from cascade.io.files import replacing
 from cascade.labels import in_order
+from cascade.notices import count_of
 from cascade.volume import FloatArray, LabelMap
 
 TABLE, PROBLEMS, REPORT, PICTURES = "cases.tsv", "problems.json", "report.html", "pictures"
@@ -102,7 +103,7 @@ def _page(rows: list[dict[str, str]], problems: tuple[Problem, ...]) -> str:
     cases = {row["case"] for row in rows}
     lost = [p for p in problems if p.case not in cases or p.severity == "error"]
     sections = [_section(row, [p for p in problems if p.case == row["case"]]) for row in rows]
-    summary = f"{len(rows)} cases, {len({row['patient'] for row in rows})} patients"
+    summary = f"{count_of(len(rows), 'case')}, {count_of(len({row['patient'] for row in rows}), 'patient')}"
     left_out = f"<h2>Left out or left aside</h2>{_table(lost, with_case=True)}" if lost else ""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Prepared cases</title>'

@@ -21,7 +21,8 @@ from cascade.evaluation.results import CaseResult
 from cascade.evaluation.summary import Evaluation, worst_first
 from cascade.io.files import replacing
 from cascade.labels import is_level
-from cascade.report.picture import draw
+from cascade.notices import count_of
+from cascade.report.picture import display_name, draw
 from cascade.volume import FloatArray, LabelMap, Volume
 
 #: So many cases are shown as pictures.
@@ -48,9 +49,9 @@ def write_page(evaluation: Evaluation, path: Path) -> None:
 
 def _page(evaluation: Evaluation) -> str:
     results = evaluation.results
-    patients = len({result.pair.case.patient for result in results})
+    patients = count_of(len({result.pair.case.patient for result in results}), "patient")
     parts = [
-        f"<h1>Evaluation</h1><p>{len(results)} cases of {patients} patients; structures from {escape(evaluation.highest)} down that the "
+        f"<h1>Evaluation</h1><p>{count_of(len(results), 'case')} of {patients}; structures from {escape(evaluation.highest)} down that the "
         f"reference labels. In small print: {CONFIDENCE:.0%} confidence intervals, bootstrap over patients.</p>",
         _problems(evaluation),
         "<h2>By data set</h2>",
@@ -62,7 +63,7 @@ def _page(evaluation: Evaluation) -> str:
         plots.strip(
             results, lambda score: score.distance95_mm, "95 % surface distance to the match in mm, cut at 10 (bar: median)", high=10
         ),
-        _table("structure", [(group.structure, group) for group in evaluation.structures]),
+        _table("structure", [(display_name(group.structure), group) for group in evaluation.structures]),
         "<h2>Worst cases</h2>",
         *(_case(result) for result in worst_first(results)[:_WORST]),
         _DEFINITIONS,
@@ -99,10 +100,14 @@ def _case(result: CaseResult) -> str:
     mean = sum(score.dice for score in scores) / len(scores)
     worst = sorted(scores, key=lambda score: score.dice)[:4]
     lines = [
-        f"{score.structure} {score.dice:.3f}{'' if score.level_right else f' (found as {score.match or chr(8211)})'}" for score in worst
+        f"{display_name(score.structure)} {score.dice:.3f}"
+        + ("" if score.level_right else f" (found as {display_name(score.match or chr(8211))})")
+        for score in worst
     ]
     extra = [name for kind in result.kinds for name in kind.extra]
-    text = f"{result.pair.name}: mean Dice {mean:.3f}; worst {', '.join(lines)}" + (f"; extra {', '.join(extra)}" if extra else "")
+    text = f"{result.pair.name}: mean Dice {mean:.3f}; worst {', '.join(lines)}" + (
+        f"; extra {', '.join(map(display_name, extra))}" if extra else ""
+    )
     return f"<figure><figcaption>{escape(text)}</figcaption>{_picture(result)}</figure>"
 
 

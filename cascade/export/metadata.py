@@ -14,6 +14,7 @@ from cascade._version import __version__
 from cascade.export.plans import BundlePlan
 from cascade.networks.patches import patch_shape_for
 from cascade.networks.spec import StageSpec
+from cascade.notices import count_of
 
 #: What MONAI's model zoo validates against; ``metadata_schema.json``, which needs no network, asks for no less.
 SCHEMA_URL = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -70,5 +71,5 @@ def network_format(spec: StageSpec) -> dict[str, Any]:
 
 def _data_source(spec: StageSpec) -> str:
     cases = spec.training.get("cases") or {}
-    counts = ", ".join(f"{dataset} ({count} scans)" for dataset, count in cases.items())
+    counts = ", ".join(f"{dataset} ({count_of(count, 'scan')})" for dataset, count in cases.items())
     return f"trained on {counts}; see docs/model_card.md" if counts else "not recorded"

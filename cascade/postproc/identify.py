@@ -123,7 +123,7 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     names = {instance.value: name for name, instance in structures.items()}
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
-    about_all = numbering_notices(naming, structures, room_below[naming.last], parameters.costs, told=numbering.count)
+    about_all = numbering_notices(naming, structures, room_below[naming.last], parameters.costs, told=numbering)
     notices = (*about_all, *about_chain(Named(chain, naming, structures, frozenset(instances.split)), parameters.costs))
     return Identified(instances, structures, names, naming, notices)
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cascade.errors import NumberingError
-from cascade.labels import BODIES, SACRUM, is_disc
+from cascade.labels import SACRUM, is_disc, level_named
+from cascade.notices import count_of
 from cascade.postproc.chain import Chain
 from cascade.postproc.costs import SPINES, ShapeCosts, end_cost, lumbar_count, rarity, sacral_cost
 from cascade.postproc.parameters import CostParameters, NamingParameters
@@ -39,9 +40,14 @@ class Numbering:
     count : int, optional
         Lumbar vertebrae, 4 to 6.
 
+    Raises
+    ------
+    NumberingError
+        A name is that of no level, a point is none, or the count is another. Names may be written as people do: ``"l4"``, ``"L4/L5"``.
+
     Examples
     --------
-    >>> Numbering(lowest="L3").lowest, Numbering({"L5": (3, -20, -85)}, count=6).count
+    >>> Numbering(lowest="l3").lowest, Numbering({"L5": (3, -20, -85)}, count=6).count
     ('L3', 6)
     """
 
@@ -51,11 +57,14 @@ class Numbering:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        for name in (self.lowest, self.highest):
-            if name not in (None, SACRUM, *BODIES):
-                raise NumberingError(f"expected a vertebra such as L5 or T12, got {name!r}")
-        for name, point in self.anchors.items():
-            _check_anchor(name, point)
+        for end in ("lowest", "highest"):
+            object.__setattr__(self, end, _vertebra(getattr(self, end)))
+        anchors = {_level(name): point for name, point in self.anchors.items()}
+        if len(anchors) < len(self.anchors):
+            raise NumberingError(f"expected one anchor a level, got {', '.join(map(str, self.anchors))}")
+        for name, point in anchors.items():
+            _check_point(name, point)
+        object.__setattr__(self, "anchors", anchors)
         if self.count is not None and self.count not in (4, 5, 6):
             raise NumberingError(f"expected 4, 5 or 6 lumbar vertebrae, got {self.count}")
 
@@ -67,11 +76,21 @@ def given_numbering(numbering: object) -> Numbering | None:
     raise NumberingError(f"expected a Numbering, such as cascade.Numbering(lowest='L4'), got {numbering!r}")
 
 
-def _check_anchor(name: str, point: Sequence[float]) -> None:
-    upper, _, lower = name.partition("-")
-    follows = lower == "S1" or (lower in BODIES and upper in BODIES and BODIES.index(lower) > BODIES.index(upper))
-    if name not in (*BODIES, SACRUM) and not (upper in BODIES and follows):
-        raise NumberingError(f"expected a level such as L5, T12 or L4-L5, got {name!r}")
+def _vertebra(given: str | None) -> str | None:
+    name = None if given is None else level_named(given)
+    if given is not None and (name is None or is_disc(name)):
+        raise NumberingError(f"expected a vertebra such as L5 or T12, got {given!r}")
+    return name
+
+
+def _level(given: str) -> str:
+    name = level_named(given)
+    if name is None:
+        raise NumberingError(f"expected a level such as L5, T12 or L4/L5, got {given!r}")
+    return name
+
+
+def _check_point(name: str, point: Sequence[float]) -> None:
     if np.shape(point) != (3,) or not np.isfinite(np.asarray(point, dtype=float)).all():
         raise NumberingError(f"expected the anchor {name} as three numbers in mm, got {point}")
 
@@ -276,7 +295,7 @@ def _contradiction(chain: Chain, numbering: Numbering, anchored: Mapping[int, st
     places = ", ".join(f"({x:.0f}, {y:.0f}, {z:.0f})" for x, y, z in (b.centroid_mm for b in chain.bodies))
     return (
         f"expected levels that agree with {'; '.join(said) or 'a lumbar spine'}; "
-        f"found {len(chain.links)} levels in a row, bodies at {places} mm from the head down; correct what was given"
+        f"found {count_of(len(chain.links), 'level')} in a row, bodies at {places} mm from the head down; correct what was given"
     )
 
 

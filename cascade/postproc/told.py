@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cascade.labels import CASCADE, SACRUM, LabelScheme, disc_below, rank
-from cascade.notices import Notice, Rank, rounded_down
+from cascade.notices import Notice, Rank, count_of, rounded_down
 from cascade.postproc.chain import Chain
 from cascade.postproc.costs import lumbar_count
 from cascade.postproc.instances import Instance
-from cascade.postproc.naming import Naming
+from cascade.postproc.naming import Naming, Numbering
 from cascade.postproc.parameters import CostParameters
 
 
@@ -79,7 +79,7 @@ def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> 
 
 
 def numbering_notices(
-    naming: Naming, structures: Collection[str], room_below_mm: float, costs: CostParameters, *, told: int | None = None
+    naming: Naming, structures: Collection[str], room_below_mm: float, costs: CostParameters, *, told: Numbering | None = None
 ) -> Iterator[Notice]:
     """What to know about the names as a whole.
 
@@ -91,15 +91,16 @@ def numbering_notices(
     room_below_mm : float
         Field of view below the last body.
     costs : CostParameters
-    told : int, optional
-        The number of lumbar vertebrae that the user has told. What was told is a note.
+    told : Numbering, optional
+        What the user knows. What was told, or rests on it, is a note.
     """
+    told = told or Numbering()
     if SACRUM not in structures and room_below_mm < costs.view_of_one_more_mm:
-        yield Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
+        yield _without_sacrum(told)
     if naming.confidence < costs.uncertain_below:
         text = f"the levels have a probability of {rounded_down(naming.confidence, 3)}, given the number of lumbar vertebrae; "
         yield Notice("numbering-uncertain", None, text + _next_best(naming))
-    as_told: Rank = "warning" if told is None else "note"
+    as_told: Rank = "warning" if told.count is None else "note"
     if "L6" in naming.names:
         yield Notice("lumbar-count-6", "L6", "six lumbar vertebrae are named", as_told)
     if naming.variant.startswith("four-lumbar") and "L4" in naming.names:
@@ -111,6 +112,12 @@ def numbering_notices(
         yield Notice("possible-lstv", None, text + _row(naming.possible_names), rank)
     elif naming.variant.endswith("-thoracic") or SACRUM in naming.names:
         yield Notice("possible-lstv", None, f"a transitional vertebra is possible; {_next_best(naming)}")
+
+
+def _without_sacrum(told: Numbering) -> Notice:
+    if told.lowest or told.highest or told.anchors:
+        return Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named by what was told", "note")
+    return Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
 
 
 def _next_best(naming: Naming) -> str:
@@ -136,7 +143,7 @@ def about_strays(strays: Sequence[Instance], bodies: Sequence[Instance], named: 
     chain_mm = np.array([instance.centroid_mm for name, instance in named.items() if name != SACRUM])
     near = any((np.linalg.norm(chain_mm - stray.centroid_mm, axis=1) < length_mm).any() for stray in strays)
     kinds = ", ".join(sorted({stray.kind for stray in strays}))
-    text = f"{len(strays)} component(s) {'beside' if near else 'off'} the chain were left out ({kinds})"
+    text = f"left out {'beside' if near else 'off'} the chain: {count_of(len(strays), 'component')} ({kinds})"
     return Notice("stray-component-removed", None, text, "warning" if near else "note")
 
 

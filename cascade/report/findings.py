@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from cascade.labels import SACRUM
 from cascade.measure import Measurement, unmeasured
-from cascade.report.picture import display_name
+from cascade.measure.alignment import MIN_SLIP_MM
+from cascade.report.picture import display_name, display_span
 
 #: Widths of the canal that the table of it shows at most, narrowest first.
 _LEVELS = 6
@@ -53,11 +54,12 @@ def _slips(rows: Sequence[Measurement]) -> list[str]:
     known = [row for row in rows if row.slip_mm is not None]
     slipped = sorted((row for row in known if row.slip_grade), key=lambda row: -abs(row.slip_mm or 0.0))
     if known and not slipped:
-        return ["Slips: none of 3 mm forwards or 5 mm backwards (8.5 mm on S1)."]
+        front, rear, on_s1 = (f"{MIN_SLIP_MM[where]:g} mm" for where in ("front", "rear", "rear on S1"))
+        return [f"Listhesis: none (anterolisthesis counts from {front}, retrolisthesis from {rear}, on S1 from {on_s1})."]
     return [
-        f"{display_name(row.structure)} lies {abs(row.slip_mm or 0):.1f}{_error(row, 'slip_mm', 1)} mm "
-        f"({abs(row.slip_percent or 0):.0f} % of the end plate below) "
-        f"to the {'front' if (row.slip_mm or 0) > 0 else 'rear'}: Meyerding {row.slip_grade}."
+        f"{'Anterolisthesis' if (row.slip_mm or 0) > 0 else 'Retrolisthesis'} of {display_name(row.structure)} on the level below: "
+        f"{abs(row.slip_mm or 0):.1f}{_error(row, 'slip_mm', 1)} mm ({abs(row.slip_percent or 0):.0f} % of its end plate), "
+        f"Meyerding {row.slip_grade}."
         for row in slipped
     ]
 
@@ -77,12 +79,12 @@ def _losses_of(row: Measurement) -> str:
 
 
 def _angles(rows: Sequence[Measurement]) -> list[str]:
-    found = [f"Lordosis {display_name(row.structure)}: {_told(row, 'segment_deg', 0)}°, lying." for row in rows if row.kind == "lordosis"]
+    found = [f"Lordosis {display_span(row.structure)}: {_told(row, 'segment_deg', 0)}°, lying." for row in rows if row.kind == "lordosis"]
     found += [
         f"Sacral slope: {_number(row.slope_deg, 0)}°, lying." for row in rows if row.structure == SACRUM and row.slope_deg is not None
     ]
     return found + [
-        f"Largest sideways bend: {abs(row.cobb_deg or 0):.0f}° from {row.structure.replace('-', ' to ')}, open to the "
+        f"Largest sideways bend: {abs(row.cobb_deg or 0):.0f}° from {display_span(row.structure)}, open to the "
         f"{'right' if (row.cobb_deg or 0) > 0 else 'left'}."
         for row in rows
         if row.kind == "cobb"
@@ -91,7 +93,7 @@ def _angles(rows: Sequence[Measurement]) -> list[str]:
 
 def _bone(rows: Sequence[Measurement]) -> list[str]:
     return [
-        f"Bone of {row.structure.replace('-', ' to ')} over the fluid at L3: {_told(row, 'signal', 2)} "
+        f"Bone of {display_span(row.structure)} over the fluid at L3: {_told(row, 'signal', 2)} "
         "(on T1 without contrast the vertebral bone quality)."
         for row in rows
         if row.kind == "bone"

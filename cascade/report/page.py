@@ -23,9 +23,9 @@ from cascade.errors import InputError
 from cascade.io.files import place_of, replacing
 from cascade.labels import BODIES
 from cascade.measure import Measurement, find_marks
-from cascade.notices import percent
+from cascade.notices import count_of, percent
 from cascade.report.findings import findings
-from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, draw
+from cascade.report.picture import PIXEL_MM, curved_sagittal, display_name, display_span, draw
 from cascade.report.remarks import counted, remarks
 from cascade.report.views import Stroke, View, curved_view, data_uri, slice_views
 from cascade.terminology import colour_of
@@ -162,7 +162,7 @@ class ReportIndex:
         failed = "".join(f"<li><b>{html.escape(title)}</b> {html.escape(why)}</li>" for title, why in sorted(self._failed))
         text = _template("index.html").substitute(
             style=_asset("style.css"),
-            count=len(cards),
+            count=count_of(len(cards), "scan"),
             flagged=sum(bool(card.codes) for card, _ in cards),
             lost=len(self._failed),
             cards="".join(_card(card, href) for card, href in cards),
@@ -225,7 +225,7 @@ def _summary(result: Result) -> str:
         (
             "Lordosis",
             f"{lordosis.segment_deg:.0f}°" if lordosis and lordosis.segment_deg is not None else "n/a",
-            f"{display_name(lordosis.structure)}, lying" if lordosis else "needs L1 and L5 or S1 in view",
+            f"{display_span(lordosis.structure)}, lying" if lordosis else "needs L1 and L5 or S1 in view",
         ),
         ("Warnings", *counted(result.warnings)),
     ]
@@ -250,11 +250,12 @@ def _figure(view: View, name: str) -> str:
         if o.anchor != "none"
     )
     strokes = "".join(_stroke(stroke) for stroke in view.strokes)
+    outlines = count_of(len(view.outlines), "structure")
     return (
         f'<figure class="view" id="{name}" style="--ratio:{view.width / view.height:.4f}"><div class="stack">'
         f'<img src="{view.source}" width="{view.width}" height="{view.height}" alt="The scan, {view.title}">'
         f'<svg viewBox="0 0 {view.width} {view.height}" style="--h:{view.height}" role="img" '
-        f'aria-label="Outlines of {len(view.outlines)} structures">{paths}{names}{strokes}{_sides(view)}{_scale(view)}</svg></div>'
+        f'aria-label="Outlines of {outlines}">{paths}{names}{strokes}{_sides(view)}{_scale(view)}</svg></div>'
         f"<figcaption>{view.title.capitalize()}</figcaption></figure>"
     )
 
@@ -376,7 +377,7 @@ def _card_of(result: Result, title: str) -> _Card:
         weakest.confidence if weakest else 0.0,
         display_name(weakest.name) if weakest else "none",
         [notice.code for notice in result.warnings if notice.is_for_looking],
-        _span(result) + f", {len(result.levels)} structures",
+        f"{_span(result)}, {count_of(len(result.levels), 'structure')}",
     )
 
 

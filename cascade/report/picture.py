@@ -123,6 +123,15 @@ def display_name(structure: str) -> str:
     return structure.replace("sacrum", "S1").replace("-", "/")
 
 
+def display_span(structure: str) -> str:
+    """How the levels from one to another are written.
+
+    >>> display_span("L1-S1")
+    'L1 to S1'
+    """
+    return structure.replace("-", " to ")
+
+
 def _write_names(picture: Image.Image, numbers: NDArray[np.unsignedinteger[Any]], labels: LabelMap, offset: int) -> None:
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=13)
     for value, name in zip(labels.values, labels.structures, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from cascade.notices import RANKS, Notice
+from cascade.notices import RANKS, Notice, count_of
 from cascade.report.picture import display_name
 
 
@@ -24,7 +24,7 @@ def counted(notices: Sequence[Notice]) -> tuple[str, str]:
     ('1', '1 alarm, 1 note')
     """
     numbers = {rank: sum(notice.rank == rank for notice in notices) for rank in reversed(RANKS)}
-    words = [f"{number} {rank}{'s' if number > 1 else ''}" for rank, number in numbers.items() if number]
+    words = [count_of(number, rank) for rank, number in numbers.items() if number]
     return str(sum(notice.is_for_looking for notice in notices)), ", ".join(words) or "none"
 
 

@@ -25,6 +25,9 @@ from cascade.postproc.told import numbering_notices
 from cascade.study.columns import Column, Row, match
 from cascade.volume import FloatArray
 
+#: Codes of warnings about the names of a single series that the study knows better.
+KNOWN_BETTER = frozenset({"possible-lstv", "lumbar-count-4", "lumbar-count-6", "no-sacrum-in-view"})
+
 
 @dataclass(frozen=True, eq=False)
 class Witness:
@@ -105,8 +108,6 @@ class Agreement:
         Of the naming: at most that of the surest series.
     disagreeing : mapping of str to tuple of (str or None)
         Series that alone, and without doubt, would be named otherwise, and how, from head to foot.
-    overruled : frozenset of str
-        Codes of warnings about the names of a single series that the study knows better.
     notices : tuple of Notice
         About the names, whichever the series.
     known : Numbering
@@ -117,7 +118,6 @@ class Agreement:
     naming: Naming
     confidence: float
     disagreeing: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    overruled: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
     known: Numbering = field(default_factory=Numbering)
 
@@ -158,9 +158,8 @@ def agree(witnesses: Sequence[Witness], numbering: Numbering) -> Agreement:
     shows_sacrum = any(w.laid.chain.sacrum is not None for w in matched)
     room = max(w.laid.room_below_mm[-1] for w in matched)
     sure = dataclasses.replace(naming, confidence=agreed.confidence)
-    notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs, told=numbering.count))
-    overruled = frozenset({"possible-lstv", "lumbar-count-4", "lumbar-count-6"} | ({"no-sacrum-in-view"} if shows_sacrum else set()))
-    return dataclasses.replace(agreed, disagreeing=disagreeing, overruled=overruled, notices=notices)
+    notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs, told=numbering))
+    return dataclasses.replace(agreed, disagreeing=disagreeing, notices=notices)
 
 
 def _joint(column: Column, weighed: Mapping[str, Sequence[Weighed]]) -> list[Weighed]:

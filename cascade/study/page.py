@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cascade.notices import Notice
 from cascade.report.page import shown
+from cascade.report.picture import display_name
 from cascade.study.slices import Slice
 
 _HEADINGS = ("series", "stack", "slice", "shows", "part", "nearest disc", "above its middle, mm", "tilt, degrees")
@@ -30,5 +31,5 @@ def _table(slices: Sequence[Slice]) -> str:
 
 
 def _cells(row: Slice) -> list[str]:
-    told = (row.structure or "not reached", row.part, row.disc, row.distance_mm, row.tilt_deg)
+    told = (display_name(row.structure or "not reached"), row.part, row.disc and display_name(row.disc), row.distance_mm, row.tilt_deg)
     return [row.series, str(row.stack), str(row.number), *("" if value is None else str(value) for value in told)]

@@ -12,7 +12,7 @@ from typing import Any
 from cascade.cohorts.job import Job
 from cascade.errors import CascadeError, InputError, NumberingError
 from cascade.labels import CASCADE, SACRUM, LabelScheme, get_scheme
-from cascade.notices import Notice, rounded_down
+from cascade.notices import Notice, count_of, rounded_down
 from cascade.pipeline import Segmenter
 from cascade.postproc.clicks.apply import identify_with_clicks
 from cascade.postproc.clicks.click import Click, Clicks, given_clicks
@@ -20,7 +20,7 @@ from cascade.postproc.identify import identify
 from cascade.postproc.naming import Numbering, given_numbering
 from cascade.segmentation import NumberingResult, Perception, Segmentation
 from cascade.study.find import Part, Stack, StudyFiles, across_slices, find_study
-from cascade.study.numbering import Agreement, Witness, agree, shared_numbering
+from cascade.study.numbering import KNOWN_BETTER, Agreement, Witness, agree, shared_numbering
 from cascade.study.result import AxialStack, Study, StudySeries
 from cascade.study.slices import Guide, Slice
 
@@ -200,7 +200,7 @@ def _as_agreed(result: Segmentation, agreed: Agreement) -> Segmentation:
     levels = tuple(
         dataclasses.replace(each, confidence=float(rounded_down(each.confidence * agreed.confidence, 4))) for each in result.levels
     )
-    own = [notice for notice in result.warnings if notice.code not in agreed.overruled]
+    own = [notice for notice in result.warnings if notice.code not in KNOWN_BETTER]
     return dataclasses.replace(result, numbering=sure, levels=levels, warnings=(*own, *agreed.notices))
 
 
@@ -243,7 +243,7 @@ def _tell_slices(read: _Read, guides: Sequence[Guide], segmenter: Segmenter, sch
         labels = guide.labels(stack.scan.grid, scheme.for_chain(guide.found.structures))
         read.axial.append(AxialStack(number, labels, stack.source, tuple(rows), guide.series))
     if beyond:
-        text = f"{read.part.name}: {beyond} slices lie where no sagittal result reaches; what they show is not told"
+        text = f"{read.part.name}: no sagittal result reaches {count_of(beyond, 'slice')}; what is shown there is not told"
         read.notices.append(Notice("slices-not-reached", None, text))
 
 

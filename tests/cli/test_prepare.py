@@ -16,7 +16,7 @@ def test_the_command_writes_everything_and_exits_0(tmp_path: Path, capsys: pytes
     assert written >= {"02_image.nii.gz", "02_labels.nii.gz", "cases.tsv", "problems.json", "report.html", "pictures"}
     shown = capsys.readouterr()
     assert "02: axis-repaired: the front-back axis" in shown.err
-    assert "cases.tsv\t1 cases, 0 errors" in shown.out
+    assert "cases.tsv\t1 case, 0 errors" in shown.out
 
 
 def test_two_jobs_do_what_one_does_and_a_bad_case_makes_the_status_1(tmp_path: Path) -> None:

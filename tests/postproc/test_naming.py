@@ -192,7 +192,14 @@ class TestUser:
         with pytest.raises(NumberingError, match="expected a level such as"):
             Numbering({name: (0.0, 0.0, 0.0)})
 
-    @pytest.mark.parametrize("wrong", [{"lowest": "X1"}, {"highest": "l5"}, {"count": 3}, {"anchors": {"Q": (0, 0, 0)}}, {"lowest": ""}])
+    def test_levels_may_be_written_as_people_do(self) -> None:
+        point = (0.0, 0.0, 0.0)
+        told = Numbering({"l4/l5": point, "s1": point}, lowest=" l5", highest="t12")
+        assert told == Numbering({"L4-L5": point, "sacrum": point}, lowest="L5", highest="T12")
+        with pytest.raises(NumberingError, match="one anchor a level"):
+            Numbering({"L5": point, "l5": point})
+
+    @pytest.mark.parametrize("wrong", [{"lowest": "X1"}, {"highest": "L4/L5"}, {"count": 3}, {"anchors": {"Q": (0, 0, 0)}}, {"lowest": ""}])
     def test_what_is_no_level_is_refused(self, wrong: dict[str, object]) -> None:
         with pytest.raises(NumberingError, match="expected"):
             Numbering(**wrong)  # type: ignore[arg-type]
@@ -376,8 +383,16 @@ class TestAnotherLumbarCount:
     @pytest.mark.parametrize(("count", "expected"), [(None, "warning"), (6, "note")])
     def test_six_lumbar_vertebrae_are_a_warning_unless_the_user_told_them(self, count: int | None, expected: str) -> None:
         naming = self.named_with_evidence(for_six=20.0, numbering=Numbering(count=count))
-        notices = numbering_notices(naming, {SACRUM}, ROOM, CostParameters(), told=count)
+        notices = numbering_notices(naming, {SACRUM}, ROOM, CostParameters(), told=Numbering(count=count))
         assert {notice.code: notice.rank for notice in notices}["lumbar-count-6"] == expected
+
+    @pytest.mark.parametrize(
+        ("told", "expected"), [({}, "warning"), ({"count": 5}, "warning"), ({"lowest": "L5"}, "note"), ({"highest": "T11"}, "note")]
+    )
+    def test_a_sacrum_out_of_view_is_a_warning_unless_the_user_told_a_level(self, told: dict[str, Any], expected: str) -> None:
+        numbering = Numbering(**told)
+        notices = numbering_notices(named(chain_of(7), 0.0, numbering=numbering), (), 0.0, CostParameters(), told=numbering)
+        assert {notice.code: notice.rank for notice in notices}["no-sacrum-in-view"] == expected
 
     def test_what_is_asked_for_is_no_possibility(self) -> None:
         naming = self.named_with_evidence(for_six=8.0, numbering=Numbering(count=5))

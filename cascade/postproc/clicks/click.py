@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cascade.errors import InputError
-from cascade.labels import BODIES, BODY, DISC, SACRUM, disc_below, kind_of
+from cascade.labels import BODY, DISC, kind_of, level_named
 
 #: What a click can say besides the name of a vertebra or disc.
 BACKGROUND, SPLIT, JOIN = "background", "split", "join"
@@ -167,19 +166,12 @@ def _points(markup: Mapping[str, Any]) -> Iterable[Click]:
 def _structure(text: Any) -> str:
     """Name a structure as this package does; case does not matter, nor does the way a disc is written.
 
-    >>> _structure("l4/5"), _structure("S1"), _structure("L5-sacrum"), _structure("Background")
-    ('L4-L5', 'sacrum', 'L5-S1', 'background')
+    >>> _structure("l4/5"), _structure("Background")
+    ('L4-L5', 'background')
     """
     plain = str(text).strip()
-    if plain.lower() in (*WORDS, SACRUM):
+    if plain.lower() in WORDS:
         return plain.lower()
-    parts = [part.upper().replace("SACRUM", "S1") for part in re.split(r"\s*[-/]\s*", plain)]
-    if parts == ["S1"]:
-        return SACRUM
-    if parts[0] in BODIES and len(parts) == 1:
-        return parts[0]
-    if parts[0] in BODIES and len(parts) == 2:
-        below = parts[1] if not parts[1].isdigit() else f"{parts[0][0]}{parts[1]}"
-        if below == "S1" or (below in BODIES and BODIES.index(below) > BODIES.index(parts[0])):
-            return disc_below(parts[0], below)
+    if level := level_named(plain):
+        return level
     raise InputError(f"expected a click to name a level such as L3, L3-L4 or sacrum, or {', '.join(WORDS)}; found {plain!r}")

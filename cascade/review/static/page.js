@@ -94,7 +94,7 @@ function drawList() {
   });
   if (wantedOrder.length !== list.children.length || wantedOrder.some((item, at) => list.children[at] !== item)) list.replaceChildren(...wantedOrder);
   const count = (state) => view.list.scans.filter((row) => row.state === state).length;
-  find("counts").textContent = `${view.list.scans.length} scans · ${count("new")} new · ${count("accepted")} accepted · `
+  find("counts").textContent = `${view.list.scans.length} ${view.list.scans.length === 1 ? "scan" : "scans"} · ${count("new")} new · ${count("accepted")} accepted · `
     + `${count("corrected")} corrected · ${count("rejected")} rejected`;
   drawQueue();
 }
