@@ -244,12 +244,13 @@ class Segmenter:
         """
         clock, given = _Clock(), given_clicks(clicks)
         evidence = seen.evidence
-        if given:
-            from cascade.postproc.clicks.apply import identify_with_clicks
+        with _telling_of_the_axes(seen.notices):
+            if given:
+                from cascade.postproc.clicks.apply import identify_with_clicks
 
-            found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
-        else:
-            found = identify(evidence, numbering)
+                found, evidence = identify_with_clicks(evidence, seen.scan.reoriented(self.stage2.spec.axcodes), given, numbering)
+            else:
+                found = identify(evidence, numbering)
         cut = [name for name, instance in found.structures.items() if instance.touches_border]
         target = get_scheme(scheme).for_chain(found.structures, cut)
         labels = seen.painted(found, evidence, target).reoriented(seen.scan.grid.axcodes)

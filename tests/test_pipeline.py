@@ -303,7 +303,7 @@ class TestClicks:
 
 class TestReadScan:
     def volume(self, data: np.ndarray) -> Volume:
-        return Volume(data.astype(np.float32), Grid(data.shape, np.eye(4)))
+        return Volume(data.astype(np.float32), Grid(data.shape, np.diag([4.0, 2.0, 2.0, 1.0])))
 
     @pytest.fixture
     def data(self) -> np.ndarray:

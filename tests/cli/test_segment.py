@@ -442,6 +442,14 @@ class TestPackagedWeights:
         assert "no spine found" in error["text"]
         assert not (tmp_path / "out.nii.gz").exists()
 
+    def test_without_a_spine_it_is_told_that_nobody_knew_how_the_axes_run(
+        self, coded: Coded, tmp_path: Path, blind_weights: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        nib.save(nib.Nifti1Image(coded[0].data, None), tmp_path / "a.nii.gz")
+        assert main([str(tmp_path / "a.nii.gz"), "-o", str(tmp_path / "out.nii.gz"), "--weights", str(blind_weights)]) == 1
+        (error,) = errors(capfd.readouterr().err)
+        assert re.search(r"no spine found: .*; the codes of both forms are 0; .* how they run \(docs/formats\.md\)", error["text"])
+
     @pytest.mark.data
     def test_a_clinical_scan_shows_five_bodies_and_four_discs(self, data_folder: Path, tmp_path: Path) -> None:
         scan = data_folder / "unlabelled" / "fastmonai_t2_sagittal.nii.gz"
