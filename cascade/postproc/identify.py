@@ -18,7 +18,7 @@ from cascade.postproc.instances import Edits, Instance, InstanceMap, find_instan
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import MeasuringParameters, NamingParameters
 from cascade.postproc.shape import spine_shape
-from cascade.postproc.shape_model import STEP_FEATURES
+from cascade.postproc.shape_model import DEPTH, STEP_FEATURES
 from cascade.postproc.told import Named, about_chain, numbering_notices
 from cascade.volume import FloatArray, Grid
 
@@ -36,6 +36,8 @@ class Identified:
         Every instance value that is part of a named structure.
     naming : Naming
     notices : tuple of Notice
+    sacral_share : float
+        Depth from front to back of the first sacral body beside that of L3 and L4; NaN if one was not found.
     """
 
     instances: InstanceMap
@@ -43,6 +45,7 @@ class Identified:
     names: Mapping[int, str]
     naming: Naming
     notices: tuple[Notice, ...]
+    sacral_share: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +127,10 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     about_all = numbering_notices(naming, structures, room_below[naming.last], parameters.costs, told=numbering)
-    notices = (*about_all, *about_chain(Named(chain, naming, structures, frozenset(instances.split)), parameters.costs))
-    return Identified(instances, structures, names, naming, notices)
+    sacral_share = _sacral_share(laid, naming, evidence)
+    named = Named(chain, naming, structures, frozenset(instances.split), None if numbering.says_where else sacral_share)
+    notices = (*about_all, *about_chain(named, parameters.costs))
+    return Identified(instances, structures, names, naming, notices, sacral_share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,11 +199,25 @@ def _bodies_mm(chain: Chain, instances: InstanceMap, grid: Grid, whole_share: fl
         if body is None or (body.touches_border and body.length_mm < shortest):
             points.append(None)
             continue
-        values = [body.value, *(piece for piece, large in chain.merged if large == body.value)]
-        masks = [instances.mask(v) for v in values]
-        parts = [np.argwhere(mask) + [side.start for side in box] for box, mask in masks]
-        points.append(grid.to_world(np.concatenate(parts)))
+        points.append(_points_mm(body, chain, instances, grid))
     return points
+
+
+def _points_mm(body: Instance, chain: Chain, instances: InstanceMap, grid: Grid) -> FloatArray:
+    """World points of the voxels of a body and the pieces that were merged into it."""
+    masks = [instances.mask(v) for v in (body.value, *(piece for piece, large in chain.merged if large == body.value))]
+    return grid.to_world(np.concatenate([np.argwhere(mask) + [side.start for side in box] for box, mask in masks]))
+
+
+def _sacral_share(laid: Laid, naming: Naming, evidence: Evidence) -> float:
+    """Depth from front to back of the first sacral body beside L3 and L4, the two above the lowest vertebra; NaN if one is missing."""
+    chain, last = laid.chain, naming.last
+    bodies = [*(link.body for link in chain.links[max(last - 2, 0) : last + 1]), chain.sacrum]
+    if SACRUM in naming.names or last + 1 < len(chain.links) or len(bodies) < 4:
+        return float("nan")
+    points = [_points_mm(body, chain, laid.instances, evidence.grid) if body else None for body in bodies]
+    depth = spine_shape(points, evidence.parameters.measuring)[DEPTH]
+    return float(depth[-1] / depth[:2].mean())
 
 
 def _room_below(chain: Chain, grid: Grid, field_of_view: tuple[float, float]) -> list[float]:

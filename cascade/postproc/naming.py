@@ -68,6 +68,11 @@ class Numbering:
         if self.count is not None and self.count not in (4, 5, 6):
             raise NumberingError(f"expected 4, 5 or 6 lumbar vertebrae, got {self.count}")
 
+    @property
+    def says_where(self) -> bool:
+        """Whether it names a vertebra, not only how many there are."""
+        return bool(self.anchors or self.lowest or self.highest)
+
 
 def given_numbering(numbering: object) -> Numbering | None:
     """The numbering itself, or None; anything else, such as the name of a level, is a NumberingError."""

@@ -21,6 +21,7 @@ from cascade.volume import FloatArray
 FEATURES = ("step_tilt_deg", "step_length_mm", "height_mm", "depth_mm", "wedge_mm", "tilt_deg")
 #: The first so many of them are of the step.
 STEP_FEATURES = 2
+DEPTH = FEATURES.index("depth_mm")
 #: The range that a feature could have if nothing were known of it: a full turn, or what is longer than any body.
 _RANGE = np.array([360.0, 100.0, 60.0, 60.0, 40.0, 360.0])
 #: Levels that the distribution covers: S1, then L5 to T1.

@@ -29,12 +29,15 @@ class Named:
         What was found, by name.
     split : frozenset of int
         Values of the bodies that were cut from another.
+    sacral_share : float, optional
+        Depth of the first sacral body, from front to back, beside that of L3 and L4; NaN if one is missing, None if a person told a level.
     """
 
     chain: Chain
     naming: Naming
     structures: Mapping[str, Instance]
     split: frozenset[int]
+    sacral_share: float | None
 
 
 def about_chain(found: Named, costs: CostParameters) -> Iterator[Notice]:
@@ -66,6 +69,10 @@ def _doubt(found: Named, costs: CostParameters) -> str | None:
         return f"what lies below {found.naming.names[found.naming.last]} may be a vertebra"
     if 2 * sum(body.value in found.split for body in found.chain.bodies) > len(found.chain.bodies):
         return "most bodies were fused and have been cut apart; how many there are is a guess"
+    if found.sacral_share is not None and found.sacral_share < costs.narrow_sacrum:
+        lowest = found.naming.names[found.naming.last]
+        narrow = f"what follows {lowest} is only {found.sacral_share:.2f} times as deep as the vertebrae above it"
+        return f"{narrow}, as the second sacral vertebra often is; {lowest} may be S1"
     return None
 
 
@@ -115,7 +122,7 @@ def numbering_notices(
 
 
 def _without_sacrum(told: Numbering) -> Notice:
-    if told.lowest or told.highest or told.anchors:
+    if told.says_where:
         return Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named by what was told", "note")
     return Notice("no-sacrum-in-view", None, "the sacrum is not in view; the levels are named without their usual anchor")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from cascade.postproc.identify import identify
 from cascade.postproc.instances import Instance
+from cascade.postproc.naming import Numbering
 from cascade.postproc.told import about_strays
+from tests.synthetic import BACKGROUND, SACRAL, Column, as_probabilities, evidence_of
 
 
 def instance(kind: str, y_mm: float, z_mm: float) -> Instance:
@@ -23,3 +27,25 @@ BODIES = (CHAIN["L4"], CHAIN["L5"])
 def test_only_a_piece_within_a_bodys_length_of_a_named_one_is_a_warning(y_mm: float, z_mm: float, rank: str) -> None:
     notice = about_strays([instance("disc", 90.0, 0.0), instance("disc", y_mm, z_mm)], BODIES, CHAIN)
     assert (notice.rank, notice.text.endswith(": 2 components (disc)")) == (rank, True)
+
+
+def doubts(depth_mm: float, **known: object) -> list[str]:
+    """What is doubted of a column of bodies 32 mm deep whose sacrum is so deep."""
+    column = Column()
+    classes = column.classes()
+    y_mm = column.grid.vox2world[1, 3] + column.grid.spacing_mm[1] * np.arange(column.grid.shape[1])
+    z_mm = column.grid.vox2world[2, 3] + column.grid.spacing_mm[2] * np.arange(column.grid.shape[2])
+    too_far = np.abs(y_mm[:, None] - column.path(z_mm)[1]) > depth_mm / 2
+    classes[(classes == SACRAL) & too_far] = BACKGROUND
+    found = identify(evidence_of(column, as_probabilities(classes)), Numbering(**known))  # type: ignore[arg-type]
+    return [notice.text for notice in found.notices if notice.code == "numbering-uncertain"]
+
+
+def test_a_first_sacral_body_as_narrow_as_the_second_is_a_doubt() -> None:
+    assert doubts(32.0) == []
+    assert [text.endswith("L5 may be S1") for text in doubts(14.0)] == [True]
+
+
+def test_what_a_person_says_of_a_vertebra_settles_that_doubt() -> None:
+    assert doubts(14.0, lowest="L5") == []
+    assert doubts(14.0, count=5) != []
