@@ -59,7 +59,7 @@ class TestLabelMap:
     @pytest.mark.data
     @pytest.mark.full
     def test_no_real_scan_is_taken_for_one_and_every_real_one_is(self, data_folder: Path) -> None:
-        for path in sorted(data_folder.glob("*/*.nii.gz")):
+        for path in sorted(data_folder.glob("*/*.nii.gz"))[::5]:
             is_slice = min(nib.load(path).shape) < 5
             volume = nib.Nifti1Image(np.repeat(np.asanyarray(nib.load(path).dataobj), 5, axis=0), np.eye(4)) if is_slice else path
             if path.name.endswith("_image.nii.gz"):
