@@ -123,6 +123,17 @@ def _noisy(data: NDArray[np.float32]) -> NDArray[np.float32]:
     return data + np.random.default_rng(0).normal(0, np.sqrt(3.0) * before, data.shape).astype(np.float32)
 
 
+def _shaded(scan: Volume) -> Volume:
+    """Dark marrow and fat, a coil behind the back (half the signal 60 mm in front of it), and outer slices twice as noisy."""
+    dark = _toned(scan.data, (0.0, 0.1, 0.2, 0.35, 0.7, 0.5))
+    rows = np.flatnonzero(dark.mean(axis=(0, 2)) > 0.1 * dark.mean())
+    from_back_mm = (np.arange(dark.shape[1]) - rows[0]) * scan.grid.spacing_mm[1]
+    shaded = (dark * 0.5 ** (from_back_mm / 60.0)[:, None]).astype(np.float32)
+    noisy, outer = _noisy(shaded), len(shaded) // 4
+    shaded[:outer], shaded[len(shaded) - outer :] = noisy[:outer], noisy[len(shaded) - outer :]
+    return Volume(shaded, scan.grid)
+
+
 def _turned(axis: str) -> Variant:
     """The patient turned in the scanner by 15 degrees."""
 
@@ -153,10 +164,12 @@ VARIANTS: dict[str, Variant] = {
     "T1-like contrast": _intensities(lambda data: _toned(data, (0.0, 0.5, 0.75, 0.7, 0.45, 0.2))),
     "inverted, air dark": _intensities(lambda data: _toned(data, (0.0, 1.0, 0.75, 0.5, 0.25, 0.0))),
     "half the SNR": _intensities(_noisy),
+    "fat-suppressed-like, shaded": lambda scan, labels: (_shaded(scan), labels),
     "turned about x, 15 deg": _turned("x"),
     "turned about y, 15 deg": _turned("y"),
     "turned about z, 15 deg": _turned("z"),
     "half the field of view": _half,
+    "axial slices of 4 mm": _on_grid(lambda grid: (*grid.spacing_mm[:2], 4.0)),
 }
 
 

@@ -98,6 +98,10 @@ def test_what_an_axial_slice_shows_is_what_lies_in_the_middle_of_its_column(stud
     assert right >= told - 1  # at an end plate either may be meant
 
 
+#: Voxels of a corner of a body that an axial slice just grazes.
+CORNER = 200
+
+
 def test_axial_labels_lie_where_the_structures_are(study: Study, axial: list[View]) -> None:
     stacks = study["series-4"].axial
     assert len(stacks) == len(axial)
@@ -106,8 +110,8 @@ def test_axial_labels_lie_where_the_structures_are(study: Study, axial: list[Vie
         labels = stack.labels.reoriented(view.labels.grid.axcodes)
         for name in (name for name in labels.structures if is_disc(name) or name in BODIES):
             found, true = labels[name], view.labels[name]
-            assert (found & true).sum() > 0.85 * found.sum(), name
-            assert found.sum() > 0.4 * true.sum(), name  # the networks leave out the phantom's dark rim
+            assert (found & ~true).sum() < max(0.15 * found.sum(), CORNER), name
+            assert found.sum() > 0.4 * true.sum() - CORNER, name  # the networks leave out the phantom's dark rim
 
 
 def voxels(series: StudySeries) -> np.ndarray:
@@ -146,7 +150,7 @@ def test_a_patient_who_moved_between_series_is_warned_of(segmenter: Remembering,
 
 def test_series_that_contradict_each_other_are_told(segmenter: Remembering, views: dict[str, View], tmp_path: Path) -> None:
     """Where one series shows L5, the other one shows the sacrum."""
-    other = made.sagittal(PhantomSpec(lumbar=4, thoracic=3, seed=3), (13, 104, 184), centre_mm=(0.0, 0.0, 20.0))
+    other = made.sagittal(PhantomSpec(lumbar=4, thoracic=4, seed=3), (13, 104, 184), centre_mm=(0.0, 0.0, 20.0))
     result = segment_study(pair(tmp_path, views["t1"], other), segmenter=segmenter)
     (notice,) = [notice for notice in result.warnings if notice.code == "series-disagree"]
     assert re.match("(one|other) alone would be named otherwise, from the top down: ", notice.text)
