@@ -46,6 +46,7 @@ def understood(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     module, function = COMMANDS[words[0]].split(":")
     command = importlib.import_module(module)
     monkeypatch.setattr("cascade.cli.console.run", lambda *_, **__: 0)
+    monkeypatch.setattr("cascade.cli.options.is_there", lambda _: True)
     getattr(command, function)(words[1:])
 
 
