@@ -89,13 +89,13 @@ def fused() -> tuple[Volume, Numbering | None]:
     """The phantom with marrow in place of a disc and its end plates."""
     scan, labels = phantom()
     marrow = np.median(scan.data[labels["L2"]])
-    return Volume(np.where(_grown(labels, ("L2-L3",), 3), marrow, scan.data), scan.grid), None
+    return Volume(np.where(_grown(labels, ("L1-L2",), 3), marrow, scan.data), scan.grid), None
 
 
 def covered() -> tuple[Volume, Numbering | None]:
     """The phantom with blurred noise in place of a body and its discs."""
     scan, labels = phantom()
-    noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=scan.grid.shape), (1, 6, 6))
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=scan.grid.shape), (1, 6, 6))
     grey = np.abs(3000 * noise + 200).astype(np.float32)
     return Volume(np.where(_grown(labels, ("L1-L2", "L2", "L2-L3"), 2), grey, scan.data), scan.grid), None
 
