@@ -268,7 +268,7 @@ class TestExamples:
         (example,), problems = prepare_examples([dataclasses.replace(case, image=tmp_path / "a_image.nii.gz")], SPEC, target)
         assert not problems
         assert torch.isfinite(example.image).all()
-        assert "NaN or infinite; they are taken as background" in example.notices[0].text
+        assert "NaN or infinite, within the indices 2-3, 10-19, 0-110; they are taken as background" in example.notices[0].text
         volume.data[:] = math.nan
         write_volume(volume, tmp_path / "b_image.nii.gz")
         with pytest.raises(InputError, match="no voxel holds a finite number"):
