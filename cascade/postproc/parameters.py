@@ -183,7 +183,7 @@ class CostParameters(_Numbers):
     narrow_sacrum: float = _ratio(
         0.687,
         "of the depth of L3 and L4, from front to back: a shallower first sacral body may be the second one",
-        "161 single slices of train patients, named right out of fold: 5 in 100 have less; the two with S1 called L5 have 0.56",
+        "161 single slices of train patients, named right out of fold: 5 in 100 have less; the one with S1 called L5 has 0.56",
     )
     uncertain_below: float = _number(
         0.997,
