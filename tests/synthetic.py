@@ -122,6 +122,13 @@ class Column:
             result[ball] = blob.kind
         return result
 
+    def with_sacrum_of(self, depth_mm: float) -> NDArray[np.uint8]:
+        """The same with a sacrum of that depth from front to back."""
+        classes = self.classes()
+        y_mm, z_mm = (self.grid.vox2world[i, 3] + self.grid.spacing_mm[i] * np.arange(self.grid.shape[i]) for i in (1, 2))
+        classes[(classes == SACRAL) & (np.abs(y_mm[:, None] - self.path(z_mm)[1]) > depth_mm / 2)] = BACKGROUND
+        return classes
+
     def probabilities(self) -> NDArray[np.float32]:
         return as_probabilities(self.classes())
 

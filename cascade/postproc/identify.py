@@ -127,10 +127,10 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     about_all = numbering_notices(naming, structures, room_below[naming.last], parameters.costs, told=numbering)
-    sacral_share = _sacral_share(laid, naming, evidence)
-    named = Named(chain, naming, structures, frozenset(instances.split), None if numbering.says_where else sacral_share)
+    share = sacral_share(laid, naming, evidence)
+    named = Named(chain, naming, structures, frozenset(instances.split), None if numbering.says_where else share)
     notices = (*about_all, *about_chain(named, parameters.costs))
-    return Identified(instances, structures, names, naming, notices, sacral_share)
+    return Identified(instances, structures, names, naming, notices, share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +209,7 @@ def _points_mm(body: Instance, chain: Chain, instances: InstanceMap, grid: Grid)
     return grid.to_world(np.concatenate([np.argwhere(mask) + [side.start for side in box] for box, mask in masks]))
 
 
-def _sacral_share(laid: Laid, naming: Naming, evidence: Evidence) -> float:
+def sacral_share(laid: Laid, naming: Naming, evidence: Evidence) -> float:
     """Depth from front to back of the first sacral body beside L3 and L4, the two above the lowest vertebra; NaN if one is missing."""
     chain, last = laid.chain, naming.last
     bodies = [*(link.body for link in chain.links[max(last - 2, 0) : last + 1]), chain.sacrum]

@@ -69,11 +69,16 @@ def _doubt(found: Named, costs: CostParameters) -> str | None:
         return f"what lies below {found.naming.names[found.naming.last]} may be a vertebra"
     if 2 * sum(body.value in found.split for body in found.chain.bodies) > len(found.chain.bodies):
         return "most bodies were fused and have been cut apart; how many there are is a guess"
-    if found.sacral_share is not None and found.sacral_share < costs.narrow_sacrum:
-        lowest = found.naming.names[found.naming.last]
-        narrow = f"what follows {lowest} is only {found.sacral_share:.2f} times as deep as the vertebrae above it"
-        return f"{narrow}, as the second sacral vertebra often is; {lowest} may be S1"
-    return None
+    return None if found.sacral_share is None else narrow_sacrum(found.sacral_share, found.naming, costs)
+
+
+def narrow_sacrum(sacral_share: float, naming: Naming, costs: CostParameters) -> str | None:
+    """What speaks against the lowest vertebra if what follows it is as narrow as S2; `sacral_share` as in `Named`."""
+    if not sacral_share < costs.narrow_sacrum:
+        return None
+    lowest = naming.names[naming.last]
+    narrow = f"what follows {lowest} is only {sacral_share:.2f} times as deep as the vertebrae above it"
+    return f"{narrow}, as the second sacral vertebra often is; {lowest} may be S1"
 
 
 def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> bool:

@@ -8,7 +8,7 @@ surer than its surest series.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,9 +19,10 @@ from cascade.labels import SACRUM
 from cascade.notices import Notice
 from cascade.postproc.clicks.click import Click
 from cascade.postproc.costs import SPINES, lumbar_count
-from cascade.postproc.identify import Evidence, Laid, anchors_in, lay_out
+from cascade.postproc.identify import Evidence, Laid, anchors_in, lay_out, sacral_share
 from cascade.postproc.naming import Naming, Numbering, Weighed, choose, weigh
-from cascade.postproc.told import numbering_notices
+from cascade.postproc.parameters import CostParameters
+from cascade.postproc.told import narrow_sacrum, numbering_notices
 from cascade.study.columns import Column, Row, match
 from cascade.volume import FloatArray
 
@@ -159,7 +160,17 @@ def agree(witnesses: Sequence[Witness], numbering: Numbering) -> Agreement:
     room = max(w.laid.room_below_mm[-1] for w in matched)
     sure = dataclasses.replace(naming, confidence=agreed.confidence)
     notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs, told=numbering))
+    if sure.confidence >= costs.uncertain_below and not numbering.says_where:
+        notices += tuple(_doubts(matched, alone, naming, costs))[:1]
     return dataclasses.replace(agreed, disagreeing=disagreeing, notices=notices)
+
+
+def _doubts(witnesses: Iterable[Witness], alone: Mapping[str, Naming], naming: Naming, costs: CostParameters) -> Iterator[Notice]:
+    """What speaks against names that are probable in themselves, by each series."""
+    for witness in witnesses:
+        share = sacral_share(witness.laid, alone[witness.name], witness.evidence)
+        if doubt := narrow_sacrum(share, naming, costs):
+            yield Notice("numbering-uncertain", None, doubt)
 
 
 def _joint(column: Column, weighed: Mapping[str, Sequence[Weighed]]) -> list[Weighed]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from cascade.postproc.identify import identify
 from cascade.postproc.instances import Instance
 from cascade.postproc.naming import Numbering
 from cascade.postproc.told import about_strays
-from tests.synthetic import BACKGROUND, SACRAL, Column, as_probabilities, evidence_of
+from tests.synthetic import Column, as_probabilities, evidence_of
 
 
 def instance(kind: str, y_mm: float, z_mm: float) -> Instance:
@@ -32,12 +31,7 @@ def test_only_a_piece_within_a_bodys_length_of_a_named_one_is_a_warning(y_mm: fl
 def doubts(depth_mm: float, **known: object) -> list[str]:
     """What is doubted of a column of bodies 32 mm deep whose sacrum is so deep."""
     column = Column()
-    classes = column.classes()
-    y_mm = column.grid.vox2world[1, 3] + column.grid.spacing_mm[1] * np.arange(column.grid.shape[1])
-    z_mm = column.grid.vox2world[2, 3] + column.grid.spacing_mm[2] * np.arange(column.grid.shape[2])
-    too_far = np.abs(y_mm[:, None] - column.path(z_mm)[1]) > depth_mm / 2
-    classes[(classes == SACRAL) & too_far] = BACKGROUND
-    found = identify(evidence_of(column, as_probabilities(classes)), Numbering(**known))  # type: ignore[arg-type]
+    found = identify(evidence_of(column, as_probabilities(column.with_sacrum_of(depth_mm))), Numbering(**known))  # type: ignore[arg-type]
     return [notice.text for notice in found.notices if notice.code == "numbering-uncertain"]
 
 

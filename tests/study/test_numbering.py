@@ -12,15 +12,15 @@ from cascade.postproc.identify import identify
 from cascade.postproc.naming import Numbering
 from cascade.study.numbering import Witness, agree, shared_numbering
 from cascade.volume import Grid
-from tests.synthetic import Column, evidence_of
+from tests.synthetic import Column, as_probabilities, evidence_of
 
 RIGHT = np.array([1.0, 0.0, 0.0])
 WHOLE = Column()
 
 
-def witness(name: str, column: Column = WHOLE, *, lift_mm: float = 0.0) -> Witness:
+def witness(name: str, column: Column = WHOLE, *, lift_mm: float = 0.0, sacral_depth_mm: float | None = None) -> Witness:
     """A column, seen by a perfect stage 2."""
-    evidence = evidence_of(column)
+    evidence = evidence_of(column, None if sacral_depth_mm is None else as_probabilities(column.with_sacrum_of(sacral_depth_mm)))
     lift = np.eye(4)
     lift[2, 3] = lift_mm
 
@@ -65,6 +65,14 @@ def test_the_order_of_the_series_does_not_matter() -> None:
 def test_two_series_that_say_the_same_are_no_surer_than_one() -> None:
     alone = agree([witness("a", STRAIGHT)], Numbering()).confidence
     assert agree([witness("a", STRAIGHT), witness("b", STRAIGHT)], Numbering()).confidence == pytest.approx(alone)
+
+
+def test_a_narrow_sacrum_is_a_doubt_of_the_whole_study_unless_a_level_is_told() -> None:
+    series = [witness("cut", cut(), lift_mm=LIFT_MM), witness("whole", STRAIGHT, sacral_depth_mm=14.0)]
+    (doubt,) = [notice.text for notice in agree(series, Numbering()).notices if notice.code == "numbering-uncertain"]
+    assert doubt.endswith("L5 may be S1")
+    told = agree(series, Numbering({"L5": series[1].anchors(["", "", "", "", "", "L5"])["L5"]}))
+    assert "numbering-uncertain" not in {notice.code for notice in told.notices}
 
 
 def test_a_series_alone_is_named_as_without_a_study() -> None:
