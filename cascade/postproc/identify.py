@@ -36,8 +36,6 @@ class Identified:
         Every instance value that is part of a named structure.
     naming : Naming
     notices : tuple of Notice
-    sacral_share : float
-        Depth from front to back of the first sacral body beside that of L3 and L4; NaN if one was not found.
     """
 
     instances: InstanceMap
@@ -45,7 +43,6 @@ class Identified:
     names: Mapping[int, str]
     naming: Naming
     notices: tuple[Notice, ...]
-    sacral_share: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +124,10 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     about_all = numbering_notices(naming, structures, room_below[naming.last], parameters.costs, told=numbering)
-    share = sacral_share(laid, naming, evidence)
-    named = Named(chain, naming, structures, frozenset(instances.split), None if numbering.says_where else share)
+    share = None if numbering.says_where else sacral_share(laid, naming, evidence)
+    named = Named(chain, naming, structures, frozenset(instances.split), share)
     notices = (*about_all, *about_chain(named, parameters.costs))
-    return Identified(instances, structures, names, naming, notices, share)
+    return Identified(instances, structures, names, naming, notices)
 
 
 @dataclass(frozen=True, eq=False)
