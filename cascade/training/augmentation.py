@@ -12,6 +12,9 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 
+from cascade.training.remnant import Junction, draw_remnant, widen
+from cascade.training.sampling import Source
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -31,6 +34,8 @@ class Augmentation:
         How often discs lose signal, each as much as it happens to, as they do when they degenerate.
     slip_probability : float
         How often what lies above a plane, at any height, slips forward or back and sinks, as above a slipped vertebra or a collapsed disc.
+    remnant_probability : float
+        How often S1, where it is labelled, ends in a disc of the same spine and is less of a wedge, as a lumbar vertebra.
     cut_probability, tone_probability, invert_probability, bias_probability, slice_probability, blur_probability,
     noise_probability, ghost_probability, void_probability : float
         How often a patch gets a cut field of view, another contrast, one that reverses what is bright and what is dark, a bias
@@ -46,6 +51,7 @@ class Augmentation:
     stretch_probability: float = 0.0
     fade_probability: float = 0.0
     slip_probability: float = 0.0
+    remnant_probability: float = 0.0
     cut_probability: float = 0.25
     tone_probability: float = 0.5
     invert_probability: float = 0.08
@@ -98,23 +104,20 @@ def slip_mm(offsets_mm: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def sample_patch(
-    image: Tensor, allowed: Tensor, voxels: Tensor, how: Augmentation, rng: np.random.Generator, disc: int = 0
+    source: Source, voxels: Tensor, how: Augmentation, rng: np.random.Generator, junction: Junction | None = None
 ) -> tuple[Tensor, Tensor]:
     """Cut one augmented patch.
 
     Parameters
     ----------
-    image : Tensor of float32, (x, y, z)
-        Normalised scan in RAS+ axes.
-    allowed : Tensor of uint8, (x, y, z)
-        Bit masks of allowed classes.
+    source : Source
     voxels : Tensor of float32, (*shape, 3)
         Where in the scan each voxel of the patch is taken from.
     how : Augmentation
     rng : numpy Generator
         The only source of randomness.
-    disc : int
-        The bit of discs in `allowed`; 0 if they are no class of their own.
+    junction : Junction, optional
+        Where S1 ends below, if that is known.
 
     Returns
     -------
@@ -122,13 +125,14 @@ def sample_patch(
     allowed : Tensor of uint8, shape
         0 outside the scan.
     """
-    last = torch.tensor([max(n - 1, 1) for n in image.shape], dtype=torch.float32)
-    grid = (2 * voxels / last - 1).flip(-1)[None]  # as `grid_sample` wants it: z first, -1..1
-    air = float(image.min())
-    patch = functional.grid_sample((image - air)[None, None], grid, mode="bilinear", align_corners=True)[0, 0] + air
-    mask = functional.grid_sample(allowed[None, None].float(), grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
-    if disc and rng.random() < how.fade_probability:
-        patch = fade(patch, mask == disc, air, rng)
+    remnant_at = junction if junction and rng.random() < how.remnant_probability else None
+    if remnant_at:
+        voxels = widen(voxels, remnant_at, rng)
+    patch, mask, air = source.image_at(voxels), source.allowed_at(voxels), source.air
+    if remnant_at:
+        patch = draw_remnant(patch, source, voxels, remnant_at, rng)
+    if source.disc and rng.random() < how.fade_probability:
+        patch = fade(patch, mask == source.disc, air, rng)
     if rng.random() < how.cut_probability:
         _cut_field_of_view(patch, mask, air, rng)
     if rng.random() < how.void_probability:

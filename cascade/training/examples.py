@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from cascade.notices import Notice
 from cascade.points import NamedPoints, near_points, read_points
 from cascade.training.augmentation import bent_grid, sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
+from cascade.training.remnant import Junction, find_junction
+from cascade.training.sampling import Source
 from cascade.volume import Grid, LabelMap
 
 #: Turns labels on the working grid, and named points if there are any, into bit masks of allowed classes, same shape, uint8.
@@ -45,6 +47,8 @@ class Example:
         What is known of names beside the labels, in RAS+ mm.
     notices : tuple of Notice
         What was noticed, for the user.
+    junction : Junction, optional
+        Where S1 ends below; measured by `with_junctions`.
     """
 
     case: Case
@@ -54,6 +58,7 @@ class Example:
     centres: NDArray[np.int16]
     notices: tuple[Notice, ...] = ()
     points: NamedPoints = field(default_factory=dict)
+    junction: Junction | None = None
 
     @property
     def is_slice(self) -> bool:
@@ -107,6 +112,15 @@ def labelled_volumes(examples: Sequence[Example]) -> Iterator[LabelMap]:
     return (example.case.load_labels() for example in examples if example.case.has_labels and not example.is_slice)
 
 
+def with_junctions(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
+    """Measure where S1 ends, once, if the recipe draws remnants there and the network knows sacrum and discs."""
+    classes = recipe.spec.classes
+    if not recipe.augmentation.remnant_probability or not {"sacrum", "disc"} <= set(classes):
+        return list(examples)
+    sacrum, disc = (1 << classes.index(name) for name in ("sacrum", "disc"))
+    return [replace(one, junction=find_junction(one.allowed.numpy(), sacrum, disc, one.grid.spacing_mm)) for one in examples]
+
+
 def _as_known(allowed: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
     """Take for background what a network with fewer classes does not know."""
     known = np.uint8((1 << classes) - 1)
@@ -152,4 +166,4 @@ def _patch(example: Example, choice: PatchChoice, recipe: Recipe, rng: np.random
     voxels = offsets_mm / torch.tensor(example.grid.spacing_mm) + torch.from_numpy(centre.astype(np.float32))
     classes = recipe.spec.classes
     disc = 1 << classes.index("disc") if "disc" in classes else 0
-    return sample_patch(example.image.float(), example.allowed, voxels, recipe.augmentation, rng, disc)
+    return sample_patch(Source(example.image.float(), example.allowed, disc), voxels, recipe.augmentation, rng, example.junction)

@@ -20,7 +20,7 @@ from cascade.errors import OutputError, TrainingError
 from cascade.io.files import replacing
 from cascade.networks.checkpoint import build_network, save_checkpoint
 from cascade.networks.spec import StageSpec
-from cascade.training.examples import Example, draw_batch
+from cascade.training.examples import Example, draw_batch, with_junctions
 from cascade.training.loss import partial_label_loss
 from cascade.training.precision import computes_bfloat16, keep_thin_whole
 from cascade.training.progress import save_progress
@@ -168,6 +168,7 @@ def train(examples: Sequence[Example], recipe: Recipe, out: Path, options: RunOp
     options = options or RunOptions()
     with _writing_to(out):  # said before anything is computed
         pass
+    examples = with_junctions(examples, recipe)
     run = Run.start(recipe, options.device, options.init)
     if options.resume and (out / "state.pt").is_file():
         run.load(out / "state.pt")

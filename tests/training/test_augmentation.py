@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cascade.training.augmentation import Augmentation, bent_grid, fade, sample_patch, slip_mm, stretch_mm, tone_curve
+from cascade.training.sampling import Source
 
 #: Nothing varies but the discs' signal.
 ONLY_FADING = Augmentation(
@@ -122,7 +123,7 @@ def test_a_recipe_may_fade_the_discs_of_every_patch_but_only_where_discs_are_a_c
     voxels = torch.stack(torch.meshgrid(*(torch.arange(float(n)) for n in patch.shape), indexing="ij"), dim=-1)
     lost = {}
     for disc in (0, 4):
-        sampled, mask = sample_patch(patch, allowed, voxels, ONLY_FADING, np.random.default_rng(1), disc)
+        sampled, mask = sample_patch(Source(patch, allowed, disc), voxels, ONLY_FADING, np.random.default_rng(1))
         away = (mask == 1) & (patch > 0.5)
         lost[disc] = float((sampled[0][away].mean() - sampled[0][discs].mean()) / (sampled[0][away].mean() - sampled.min()))
     assert lost[4] > lost[0] + 0.05

@@ -17,7 +17,7 @@ from cascade.phantom import PhantomSpec, render
 from cascade.stage2_levels.target import CLASSES, target
 from cascade.training import selftraining
 from cascade.training.augmentation import Augmentation
-from cascade.training.examples import Example, draw_batch, labelled_volumes, prepare_examples
+from cascade.training.examples import Example, draw_batch, labelled_volumes, prepare_examples, with_junctions
 from cascade.training.loop import train
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.training.selftraining import answer_open_questions
@@ -25,7 +25,7 @@ from cascade.volume import LabelMap, Volume
 from tests.synthetic import tiny_spec
 
 SPEC = tiny_spec("stage2_levels", CLASSES, (6.0, 3.0, 3.0))
-STILL = Augmentation(0, 0, 1.0, 0, *[0.0] * 9, noise=0, ghost_probability=0, void_probability=0)
+STILL = Augmentation(0, 0, 1.0, 0, *[0.0] * 10, noise=0, ghost_probability=0, void_probability=0)
 RECIPE = Recipe(SPEC, steps=2, patches=(PatchChoice((8, 16, 24), 2),), learning_rate=0.01)
 DISCS = ("L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1")
 
@@ -67,6 +67,16 @@ def test_a_slice_goes_on_as_far_as_a_patch_reaches(examples: list[Example]) -> N
     assert (images == images[:, :, :1]).all()
     assert (allowed == allowed[:, :1]).all()
     assert (allowed > 0).float().mean() > 0.9
+
+
+def test_a_labelled_slice_gets_remnants_below_s1_and_one_of_points_does_not(examples: list[Example]) -> None:
+    recipe = dataclasses.replace(RECIPE, augmentation=dataclasses.replace(STILL, remnant_probability=1.0))
+    measured = with_junctions(examples, recipe)
+    assert [example.junction is not None for example in measured] == [example.case.has_labels for example in examples]
+    labelled = [example for example in measured if example.junction]
+    pair = [draw_batch(labelled, r, 0)[0] for r in (recipe, dataclasses.replace(RECIPE, augmentation=STILL))]
+    assert not torch.equal(*pair)
+    assert all(example.junction is None for example in with_junctions(examples, RECIPE))
 
 
 def test_slices_are_trained_on(examples: list[Example], tmp_path: Path) -> None:
