@@ -195,7 +195,7 @@ def _other_contrast(patch: Tensor, how: Augmentation, rng: np.random.Generator) 
 def tone_curve(rng: np.random.Generator, reverse: bool) -> NDArray[np.float64]:
     """Brightness, 0 to 1, of what was evenly spaced from darkest to brightest: rising, or reversed in one of three ways.
 
-    Reversed are all of it, all but air, or only the bright end, as of fluid between T2 and T1 weighting.
+    Reversed are all of it, all but air, or, as often as both, only the bright end, as of fluid between T2 and T1 weighting.
     """
     steps = rng.uniform(0.1, 1.0, 6)
     rising: NDArray[np.float64] = np.r_[0.0, np.cumsum(steps) / steps.sum()]
@@ -204,7 +204,7 @@ def tone_curve(rng: np.random.Generator, reverse: bool) -> NDArray[np.float64]:
     peak = int(rng.integers(2, 5))
     beyond = np.clip((rising - rising[peak]) / (1 - rising[peak]), 0, 1)
     folded = np.minimum(rising, rising[peak]) * (1 - rng.uniform(0.5, 1.0) * beyond)
-    return (1 - rising, np.r_[0.0, 1 - rising[1:]], folded)[int(rng.integers(3))]
+    return (1 - rising, np.r_[0.0, 1 - rising[1:]], folded, folded)[int(rng.integers(4))]
 
 
 def _bias_field(patch: Tensor, rng: np.random.Generator) -> Tensor:
