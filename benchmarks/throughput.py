@@ -147,7 +147,7 @@ def _parts(segmenter: Segmenter, scan: str, labels: Path) -> list[float]:
     clock.append(time.process_time())
     spine = pipeline.locate(volume, segmenter.stage1)
     clock.append(time.process_time())
-    tissues, spec = pipeline.classify(volume, spine.centreline_mm, segmenter.stage2), segmenter.stage2.spec
+    (tissues, _), spec = pipeline.classify_whole(volume, spine.centreline_mm, segmenter.stage2), segmenter.stage2.spec
     clock.append(time.process_time())
     grid = volume.grid.reoriented(spec.axcodes)
     evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, spec.naming_parameters)

@@ -37,7 +37,7 @@ from cascade.postproc.naming import Numbering, given_numbering
 from cascade.postproc.told import about_labels, not_in_scheme
 from cascade.segmentation import NumberingResult, Perception, Segmentation, Wishes, levels_of
 from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
-from cascade.stage2_levels.classify import classify
+from cascade.stage2_levels.follow import classify_whole
 from cascade.volume import LabelMap
 
 #: The process whose networks have started threads; one that is forked from it has none of them, and would wait for them for ever.
@@ -229,7 +229,8 @@ class Segmenter:
             with _telling_of_the_axes(notices):
                 spine = locate(scan, self.stage1)
             clock.lap("stage1_spine")
-            tissues = classify(scan, spine.centreline_mm, self.stage2)
+            tissues, centreline_mm = classify_whole(scan, spine.centreline_mm, self.stage2)
+            spine = dataclasses.replace(spine, centreline_mm=centreline_mm)
             clock.lap("stage2_levels")
         grid, naming = scan.grid.reoriented(self.stage2.spec.axcodes), self.stage2.spec.naming_parameters
         evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, naming)

@@ -23,7 +23,7 @@ from cascade.notices import Notice
 from cascade.pipeline import Segmenter
 from cascade.segmentation import Segmentation
 from cascade.stage1_spine.locate import largest_column, locate
-from cascade.stage2_levels.classify import classify
+from cascade.stage2_levels.follow import classify_whole
 from cascade.volume import FloatArray, LabelMap, label_dtype, resample_array
 
 #: Ending of what stage 1 writes, by which stage 2 finds it.
@@ -104,7 +104,7 @@ class ClassifyTissues:
         """
         line = read_centreline(Path(self.spine_dir) / f"{inputs['name']}{SPINE_POSTFIX}.json")
         scan, source, notices = read_scan(inputs["image"])
-        tissues = classify(scan, line, Checkpoint(self.spec, network))
+        tissues, _ = classify_whole(scan, line, Checkpoint(self.spec, network))
         on_scan = [resample_array(p, tissues.grid, scan.grid, order=1) for p in tissues.probabilities]
         scheme = class_scheme(self.spec)
         labels = LabelMap(np.argmax(on_scan, axis=0).astype(label_dtype(scheme)), scan.grid, scheme)

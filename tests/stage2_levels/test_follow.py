@@ -1,0 +1,63 @@
+"""Where stage 1 leaves vertebrae out, stage 2 goes on along its own; elsewhere nothing more is looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cascade.networks.checkpoint import Checkpoint, load_checkpoint
+from cascade.stage2_levels.classify import Tissues, classify
+from cascade.stage2_levels.follow import classify_whole
+from cascade.volume import LabelMap, Volume, box_between
+
+BODIES = ("L1", "L2", "L3", "L4", "L5")
+
+
+@pytest.fixture(scope="module")
+def network(oracle_weights: Path) -> Checkpoint:
+    return load_checkpoint("stage2_levels", oracle_weights)
+
+
+@pytest.fixture(scope="module")
+def places_mm(coded: tuple[Volume, LabelMap]) -> dict[str, np.ndarray]:
+    labels = coded[1]
+    return {name: labels.grid.to_world(np.argwhere(labels[name]).mean(axis=0)) for name in (*BODIES, "sacrum")}
+
+
+def _seen(tissues: Tissues, place_mm: np.ndarray) -> str | None:
+    """The class at a place; None where it was not looked at."""
+    voxel = tissues.grid.voxel_at(place_mm)
+    return None if voxel is None else tissues.classes[int(tissues.probabilities[(slice(None), *voxel)].argmax())]
+
+
+@pytest.mark.parametrize("found", [("L1",), ("L1", "L2"), ("L3",), ("L4", "L5")])
+def test_a_line_through_a_part_of_the_spine_is_followed_to_both_ends(
+    found: tuple[str, ...], coded: tuple[Volume, LabelMap], network: Checkpoint, places_mm: dict[str, np.ndarray]
+) -> None:
+    line_mm = np.array([places_mm[name] for name in found])
+    tissues, longer = classify_whole(coded[0], line_mm, network)
+    assert {name: _seen(tissues, place) for name, place in places_mm.items()} == {**dict.fromkeys(BODIES, "body"), "sacrum": "sacrum"}
+    assert (np.diff(tissues.grid.to_voxels(longer)[:, 2]) < 0).all()
+    assert longer[0, 2] >= places_mm["L1"][2]
+    assert longer[-1, 2] <= places_mm["L5"][2]
+
+
+def test_a_line_from_end_to_end_is_left_as_it_is(
+    coded: tuple[Volume, LabelMap], network: Checkpoint, places_mm: dict[str, np.ndarray]
+) -> None:
+    grid = coded[0].grid
+    ends_mm = [grid.to_world([*grid.to_voxels(places_mm[name])[:2], row]) for name, row in (("L1", grid.shape[2] - 1), ("sacrum", 0))]
+    line_mm = np.array([ends_mm[0], *(places_mm[name] for name in BODIES), ends_mm[1]])
+    tissues, longer = classify_whole(coded[0], line_mm, network)
+    assert np.array_equal(longer, line_mm)
+    assert np.array_equal(tissues.probabilities, classify(coded[0], line_mm, network).probabilities)
+
+
+def test_nothing_is_followed_out_of_the_view(coded: tuple[Volume, LabelMap], network: Checkpoint, places_mm: dict[str, np.ndarray]) -> None:
+    scan = coded[0]
+    low, high = (int(scan.grid.to_voxels(places_mm[name])[2]) for name in ("L4", "L2"))
+    cut = scan.cropped(box_between((0, 0, low), (*scan.grid.shape[:2], high)))
+    _, longer = classify_whole(cut, places_mm["L3"][None], network)
+    assert len(longer) == 1
