@@ -11,9 +11,9 @@ DATA is a folder with cases.tsv, as for cascade-train. The networks see every ca
   uncertain_below   the lowest confidence; a limit above it flags scans that are right
   possible          how many would carry possible-lstv with each limit
 
-and the shape model is fitted to the labels, as cascade-train does before it trains. `half_sacral`, `uncertain_below` and `possible` are
-choices between two kinds of error: the command shows both and keeps what the checkpoint says. With --out a stage 2 is written
-that carries the others. Every other number in cascade/postproc/parameters.py was set by hand.
+are shown. The models of the spine's shape and of how S1 looks are fitted when stage 2 is trained, and kept here.
+`half_sacral`, `uncertain_below` and `possible` are choices between two kinds of error: the command shows both and keeps what the
+checkpoint says. With --out a stage 2 is written that carries the others. Every other number in cascade/postproc/parameters.py was set by hand.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from cascade.postproc.costs import disc_below_share
 from cascade.postproc.identify import Identified, identify
 from cascade.postproc.parameters import NamingParameters
 from cascade.segmentation import Perception
-from cascade.training.shape import fit_naming
 
 LIMITS = (0.0, 1.0, 2.0, 3.0, 4.0)
 
@@ -82,9 +81,7 @@ def main() -> None:
             rows.append(read(segmenter.perceive(scan), labels, given))
         except CascadeError as error:
             print(f"left out: {case.dataset} {case.name}: {error}", flush=True)
-    fitted = fit(
-        rows, dataclasses.replace(given, shape_model=fit_naming(case.load_labels() for case in cases).shape_model or given.shape_model)
-    )
+    fitted = fit(rows, given)
     show(rows, fitted)
     if options.out:
         spec = dataclasses.replace(segmenter.stage2.spec, naming=fitted.to_json())

@@ -12,7 +12,7 @@ from cascade.stage1_spine import target as stage1
 from cascade.stage2_levels import target as stage2
 from cascade.training.examples import Target
 from cascade.training.shape import fit_naming
-from cascade.volume import LabelMap
+from cascade.volume import FloatArray
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class TrainableStage:
     recipe : Path
         That of the shipped weights.
     naming : callable
-        Naming parameters fitted to the training labels, for the StageSpec.
+        Naming parameters fitted to the measured spines of the training, for the StageSpec.
     """
 
     name: str
     target: Target
     recipe: Path
-    naming: Callable[[Iterable[LabelMap]], dict[str, Any]]
+    naming: Callable[[Iterable[FloatArray]], dict[str, Any]]
 
 
 #: By the name used on the command line.
@@ -42,7 +42,7 @@ STAGES = MappingProxyType(
     {
         "stage1": TrainableStage("stage1_spine", stage1.target, Path(stage1.__file__).with_name("recipe.json"), lambda _: {}),
         "stage2": TrainableStage(
-            "stage2_levels", stage2.target, Path(stage2.__file__).with_name("recipe.json"), lambda labels: fit_naming(labels).to_json()
+            "stage2_levels", stage2.target, Path(stage2.__file__).with_name("recipe.json"), lambda spines: fit_naming(spines).to_json()
         ),
     }
 )

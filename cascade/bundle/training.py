@@ -14,9 +14,10 @@ from cascade.io.cases import read_cases
 from cascade.networks.checkpoint import load_checkpoint
 from cascade.networks.spec import StageSpec
 from cascade.stages import STAGES, TrainableStage
-from cascade.training.examples import Example, labelled_volumes, prepare_examples
+from cascade.training.examples import Example, prepare_examples
 from cascade.training.loop import RunOptions, train
 from cascade.training.recipe import Recipe
+from cascade.training.spines import measured_spines
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Trainer:
     ) -> None:
         self.dataset, self.network, self.output_dir, self.resume = dataset, network, Path(output_dir), resume
         self.max_epochs, self.epoch_length = max_epochs, epoch_length
-        naming = stage_of(recipe.spec).naming(labelled_volumes(dataset))
+        naming = stage_of(recipe.spec).naming(measured_spines(dataset, recipe.spec.classes))
         spec = dataclasses.replace(recipe.spec, naming=naming)
         self.recipe = dataclasses.replace(recipe, spec=spec, steps=max_epochs * epoch_length)
 

@@ -102,12 +102,13 @@ def _train(options: argparse.Namespace) -> int:
     from cascade.io.cases import read_cases
     from cascade.networks.checkpoint import choose_device, load_checkpoint
     from cascade.stages import STAGES
-    from cascade.training.examples import labelled_volumes, prepare_examples
+    from cascade.training.examples import prepare_examples
     from cascade.training.loop import RunOptions, train
     from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
     from cascade.training.spineless import spineless_examples
+    from cascade.training.spines import measured_spines
     from cascade.training.widen import widened
 
     if options.threads:
@@ -126,7 +127,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.teacher:
         console.say("asking the teacher what the labels leave open ...")
         examples = answer_open_questions(examples, load_checkpoint(recipe.spec.stage, options.teacher))
-    naming = stage.naming(labelled_volumes(examples))
+    naming = stage.naming(measured_spines(examples, recipe.spec.classes))
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     examples += spineless_examples(recipe.spec, recipe.spineless, recipe.seed)
     init = widened(load_checkpoint(recipe.spec.stage, options.init), recipe.spec) if options.init else None

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+from scipy.special import expit
 
 from cascade.labels import SACRUM
 from cascade.postproc.chain import Chain
 from cascade.postproc.parameters import CostParameters, NamingParameters
-from cascade.postproc.shape_model import NO_LEVEL, S1
+from cascade.postproc.shape_model import FEATURES, NO_LEVEL, S1
 from cascade.volume import FloatArray
 
 _THORACIC = tuple(f"T{n}" for n in range(1, 13))
@@ -51,13 +52,13 @@ class ShapeCosts:
     Parameters
     ----------
     chain : Chain
-    shape : (6, links) array or None
+    shape : (9, links) array or None
         From `cascade.postproc.shape.spine_shape`; weighed if `parameters` hold a shape model.
     parameters : NamingParameters
     """
 
     def __init__(self, chain: Chain, shape: FloatArray | None, parameters: NamingParameters) -> None:
-        self._shape = shape
+        self._shape = None if shape is None else shape[: len(FEATURES)]
         self._model = parameters.shape_model if shape is not None else None
         self._given = parameters.costs
         self._volumes = np.array([link.body.volume_mm3 if link.body else 0.0 for link in chain.links])
@@ -100,18 +101,36 @@ def end_cost(last: int, chain: Chain, index: int, room_below_mm: float, costs: C
     return 0.0 if last <= 0 else costs.not_l5_by_default
 
 
-def sacral_cost(chain: Chain, names: Sequence[str | None], stop: int, costs: CostParameters) -> float:
-    """How well the names go with where stage 2 sees a part of the sacrum."""
+def s1_odds(shape: FloatArray | None, parameters: NamingParameters, count: int) -> FloatArray:
+    """How much each body looks like S1, in nats; NaN where that is not known."""
+    if shape is None or parameters.s1_looks is None:
+        return np.full(count, np.nan)
+    return parameters.s1_looks.log_odds(shape[len(FEATURES) :])
+
+
+def sacral_cost(chain: Chain, names: Sequence[str | None], stop: int, costs: CostParameters, odds: FloatArray) -> float:
+    """How well the names go with where stage 2 sees a part of the sacrum, and with which body looks like S1.
+
+    That nothing of the sacrum is seen in a body says the less against its being S1, the more it looks like it.
+    """
     cost = 0.0
     for i, (link, name, share) in enumerate(zip(chain.links, names, chain.sacral, strict=True)):
         beyond = share / chain.parameters.half_sacral - 0.5
         if name not in (None, SACRUM):
             limit = costs.sacral_limit_at_border if link.body and link.body.touches_border else costs.sacral_limit
-            cost += min(costs.sacral * max(0.0, beyond), limit)
+            cost += min(costs.sacral * max(0.0, beyond), limit) + costs.looks * _surprise(odds[i])
         elif link.body and chain.sacrum and (name == SACRUM or i >= stop):
             vertebral = _wholeness_of_disc_below(chain, i, costs) if _is_between_discs(chain, i) else 0.0
-            cost += costs.not_sacral * min(1.0, max(0.0, 1 - 2 * beyond)) * (1 + vertebral)
+            doubt = 1.0 if np.isnan(odds[i]) else float(expit(-odds[i]))
+            cost += costs.not_sacral * min(1.0, max(0.0, 1 - 2 * beyond)) * (1 + vertebral) * doubt
+        if name == SACRUM:
+            cost += costs.looks * _surprise(-odds[i])
     return cost
+
+
+def _surprise(log_odds: float) -> float:
+    """Minus the log probability of what has these odds against it; 0 if they are not known."""
+    return 0.0 if np.isnan(log_odds) else float(np.logaddexp(0.0, log_odds))
 
 
 def _is_between_discs(chain: Chain, index: int) -> bool:

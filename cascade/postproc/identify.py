@@ -140,7 +140,7 @@ class Laid:
     chain : Chain
     room_below_mm : list of float
         For each link the field of view below its body.
-    shape : (6, links) array or None
+    shape : (9, links) array or None
         From `cascade.postproc.shape.spine_shape`.
     """
 
@@ -182,7 +182,9 @@ def _check_spine(chain: Chain) -> None:
 
 def _shape(chain: Chain, instances: InstanceMap, grid: Grid, how: MeasuringParameters) -> FloatArray:
     """Measure the bodies; of one that was cut from another, where is a guess, only the steps from centre to centre count."""
-    shape = spine_shape(_bodies_mm(chain, instances, grid, how.whole_share), how)
+    above = [chain.disc_above, *(link.disc for link in chain.links[:-1])]
+    discs = [None if disc is None else _points_mm(disc, chain, instances, grid) for disc in above]
+    shape = spine_shape(_bodies_mm(chain, instances, grid, how.whole_share), how, discs)
     shape[STEP_FEATURES:, [link.body is not None and link.body.value in instances.split for link in chain.links]] = np.nan
     return shape
 

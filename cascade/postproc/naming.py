@@ -19,7 +19,7 @@ from cascade.errors import NumberingError
 from cascade.labels import SACRUM, is_disc, level_named
 from cascade.notices import count_of
 from cascade.postproc.chain import Chain
-from cascade.postproc.costs import SPINES, ShapeCosts, end_cost, lumbar_count, rarity, sacral_cost
+from cascade.postproc.costs import SPINES, ShapeCosts, end_cost, lumbar_count, rarity, s1_odds, sacral_cost
 from cascade.postproc.parameters import CostParameters, NamingParameters
 from cascade.volume import FloatArray
 
@@ -180,10 +180,10 @@ def weigh(
         With at least one body.
     room_below_mm : sequence of float
         For each link the field of view below its body.
-    shape : (6, links) array, optional
+    shape : (9, links) array, optional
         From `cascade.postproc.shape.spine_shape`.
     parameters : NamingParameters, optional
-        Their shape model weighs `shape`.
+        Their models weigh `shape`.
     numbering : Numbering, optional
         Sequences that contradict it are out.
     anchored : mapping of int to str, optional
@@ -196,6 +196,7 @@ def weigh(
     """
     numbering, anchored, parameters = numbering or Numbering(), anchored or {}, parameters or NamingParameters()
     shape_costs, costs = ShapeCosts(chain, shape, parameters), parameters.costs
+    odds = s1_odds(shape, parameters, len(chain.links))
     weighed: list[Weighed] = []
     for first, stop in _kept_parts(chain):
         for variant, window, last in _windows(stop - first, chain, numbering):
@@ -204,7 +205,7 @@ def weigh(
                 continue
             cost = shape_costs(first, stop, last, variant)
             cost += end_cost(last, chain, stop - 1, room_below_mm[stop - 1], costs)
-            cost += sacral_cost(chain, names, stop, costs)
+            cost += sacral_cost(chain, names, stop, costs, odds)
             weighed.append((cost + rarity(variant, numbering.count, costs), variant, names))
     if not weighed:
         raise NumberingError(_contradiction(chain, numbering, anchored))

@@ -1,8 +1,8 @@
 """Every number by which components become a chain and the chain gets its names: unit, meaning, and where it comes from.
 
 They travel in the StageSpec of stage 2, as they belong to what its network answers; one that a spec does not say has the
-value that stands here. Few are fitted to data: `shape_model` when stage 2 is trained (`cascade.training.shape`); and it, with
-what is *counted* or *on the same* below, by ``python benchmarks/naming.py CASES``, which also shows what three limits rest on.
+value that stands here. Few are fitted to data: `shape_model` and `s1_looks` when stage 2 is trained (`cascade.training.shape`);
+and what is *counted* or *on the same* below, by ``python benchmarks/naming.py CASES``, which also shows what three limits rest on.
 The others were set by hand; *by hand* means that no other value was measured.
 
 Costs are negative log likelihoods in nats: 7 nats are odds of one to a thousand.
@@ -15,6 +15,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from cascade.postproc.s1_looks import S1Looks
 from cascade.postproc.shape_model import ShapeModel
 
 
@@ -172,6 +173,11 @@ class CostParameters(_Numbers):
         "left out at the lower end or called sacrum without any sacrum in it; none from `half_sacral` on; up to twice between two discs",
         "looking at a val scan with a slipped L5, five networks",
     )
+    looks: float = _ratio(
+        0.5,
+        "of how much a body looks like S1, or does not (`S1Looks`), that counts",
+        "0.25, 1 and 2 tried on 423 single slices of train patients, out of fold: hardly more are right with more, and more are unsure",
+    )
     ghost: float = _nats(2.0, "a body that is none", "by hand, when bodies in the pelvis were seen")
     large_ghost: float = _nats(6.0, "the same if it is as large as the others, less in proportion", _HAND)
     ghost_without_model: float = _nats(
@@ -216,6 +222,8 @@ class NamingParameters:
     measuring : MeasuringParameters
     shape_model : ShapeModel, optional
         Weighs the shape of the bodies. Fitted to the training labels; without one, names rest on what is seen beside them.
+    s1_looks : S1Looks, optional
+        Weighs whether a body looks like S1; fitted to the same spines.
     """
 
     instances: InstanceParameters = dataclasses.field(default_factory=InstanceParameters)
@@ -223,6 +231,7 @@ class NamingParameters:
     costs: CostParameters = dataclasses.field(default_factory=CostParameters)
     measuring: MeasuringParameters = dataclasses.field(default_factory=MeasuringParameters)
     shape_model: ShapeModel | None = None
+    s1_looks: S1Looks | None = None
 
     def to_json(self) -> dict[str, Any]:
         """All of them in the types of JSON, for the `naming` of a StageSpec."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +23,7 @@ from cascade.training.augmentation import bent_grid, sample_patch
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.training.remnant import Junction, find_junction
 from cascade.training.sampling import Source
-from cascade.volume import Grid, LabelMap
+from cascade.volume import Grid
 
 #: Turns labels on the working grid, and named points if there are any, into bit masks of allowed classes, same shape, uint8.
 Target = Callable[..., NDArray[np.uint8]]
@@ -105,11 +105,6 @@ def _prepare(case: Case, spec: StageSpec, target: Target) -> Example:
     keep = np.random.default_rng(0).permutation(len(centres))[:20_000]
     image = torch.from_numpy(volume.data).half()
     return Example(case, image, torch.from_numpy(allowed), volume.grid, centres[keep].astype(np.int16), notices, points)
-
-
-def labelled_volumes(examples: Sequence[Example]) -> Iterator[LabelMap]:
-    """The labels of those cases that have some and are more than a slice: what the shape of spines can be learned from."""
-    return (example.case.load_labels() for example in examples if example.case.has_labels and not example.is_slice)
 
 
 def with_junctions(examples: Sequence[Example], recipe: Recipe) -> list[Example]:

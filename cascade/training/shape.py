@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
+from scipy import optimize
 
-from cascade.labels import BODIES, SACRUM
+from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.postproc.parameters import NamingParameters
-from cascade.postproc.shape import spine_shape
+from cascade.postproc.s1_looks import S1Looks
+from cascade.postproc.shape import MEASURED, spine_shape
 from cascade.postproc.shape_model import FEATURES, LEVELS, S1, ShapeModel
 from cascade.volume import FloatArray, LabelMap
 
@@ -26,8 +29,8 @@ _FOLDS, _MIN_BODIES, _PLACES = 6, 3, 6
 
 
 def levels_of(labels: LabelMap) -> FloatArray:
-    """Measure the labelled bodies: (6, LEVELS) array from S1 upwards, NaN where there is none or it is cut by the border."""
-    result = np.full((len(FEATURES), LEVELS), np.nan)
+    """Measure the labelled bodies: (9, LEVELS) array from S1 upwards, NaN where there is none or it is cut by the border."""
+    result = np.full((len(MEASURED), LEVELS), np.nan)
     present = [name for name in _FROM_BELOW if name in labels.structures]
     if not {"L5", "L6"} & set(present):
         return result
@@ -35,7 +38,8 @@ def levels_of(labels: LabelMap) -> FloatArray:
     levels = [SACRUM, *_FROM_BELOW[lowest : lowest + LEVELS - 1]]
     upright = labels.reoriented("RAS")
     bodies = [_whole_body(upright, name) if name in present else None for name in levels]
-    shape = spine_shape(bodies[::-1])[:, ::-1]
+    discs = [_points(upright, disc_below(above, name)) for name, above in pairwise(levels)]
+    shape = spine_shape(bodies[::-1], discs_mm=[None, *discs[::-1]])[:, ::-1]
     result[:, : shape.shape[1]] = shape
     return result
 
@@ -46,26 +50,54 @@ def _whole_body(labels: LabelMap, name: str) -> FloatArray | None:
     return None if is_cut and name != SACRUM else labels.grid.to_world(voxels)
 
 
-def fit_naming(subjects: Iterable[LabelMap]) -> NamingParameters:
-    """Naming parameters with a shape model fitted to subjects that are labelled down to the lowest presacral body.
+def _points(labels: LabelMap, name: str) -> FloatArray | None:
+    return labels.grid.to_world(np.argwhere(labels[name])) if name in labels.structures else None
+
+
+def fit_naming(subjects: Iterable[FloatArray]) -> NamingParameters:
+    """Naming parameters with models fitted to subjects that are known down to the lowest presacral body: arrays of `levels_of`.
 
     Levels that few subjects show follow the trend of their neighbours; the covariance is shrunk towards independent
     levels with a wide deviation. The temperature is the one with the smallest log loss when the levels of windows of
     the labelled spines, seen without their sacrum, are told by models fitted to other subjects.
 
+    The looks of S1 are learned from those in which it and the lowest presacral body were measured, with the discs above them.
+
     Returns
     -------
     NamingParameters
-        Without a shape model if there are too few subjects.
+        Without a model if there are too few subjects.
     """
-    observed = [levels for levels in map(levels_of, subjects) if np.isfinite(levels[0]).sum() >= 2]
+    observed = [levels for levels in subjects if np.isfinite(levels[0]).sum() >= 2]
     if len(observed) < _MIN_SUBJECTS:
         return NamingParameters()
-    data = np.array(observed)
+    measured = np.array(observed)
+    looks = fit_looks(*measured[:, len(FEATURES) :, :2].transpose(2, 0, 1))
+    data = measured[:, : len(FEATURES)]
     model = _fit(data)
     mean, deviation, factors = (np.round(table, 3) for table in (model.mean, model.deviation, model.factors))
     model = ShapeModel.of_arrays(mean, deviation, factors, _DEGREES_OF_FREEDOM, _best_temperature(data))
-    return NamingParameters(shape_model=model)
+    return NamingParameters(shape_model=model, s1_looks=looks)
+
+
+def fit_looks(first_sacral: FloatArray, lowest_presacral: FloatArray) -> S1Looks | None:
+    """Fit the regression to (n, 3) arrays of the looks of both, NaN where they were not measured; None if there are too few.
+
+    Weights are held back by a normal prior of deviation 1 on the standardised looks.
+    """
+    known = [looks[np.isfinite(looks).all(axis=1)] for looks in (first_sacral, lowest_presacral)]
+    if min(map(len, known)) < _MIN_SUBJECTS:
+        return None
+    values, sign = np.concatenate(known), np.repeat([1.0, -1.0], list(map(len, known)))
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    standard = np.column_stack([(values - mean) / deviation, np.ones(len(values))])
+
+    def loss(weights: FloatArray) -> float:
+        return float(np.logaddexp(0, -sign * (standard @ weights)).sum() + 0.5 * (weights[:-1] ** 2).sum())
+
+    *weights, intercept = optimize.minimize(loss, np.zeros(standard.shape[1]), method="BFGS").x
+    slopes = np.array(weights) / deviation
+    return S1Looks(tuple(map(float, np.round(slopes, 4))), round(float(intercept - slopes @ mean), 4))
 
 
 def _fit(data: FloatArray) -> ShapeModel:

@@ -19,6 +19,8 @@ from cascade.postproc.identify import identify
 from cascade.postproc.instances import Instance
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import CostParameters, NamingParameters
+from cascade.postproc.s1_looks import S1Looks
+from cascade.postproc.shape import MEASURED
 from cascade.postproc.shape_model import FEATURES, LEVELS, S1, ShapeModel
 from cascade.postproc.told import numbering_notices
 from tests.synthetic import Column, evidence_of, identified
@@ -95,9 +97,37 @@ class TestChoice:
 
     def test_a_trace_more_of_the_sacrum_never_turns_the_names_at_once(self) -> None:
         names = ("T12", "L1", "L2", "L3", "L4", "sacrum")
-        costs = [sacral_cost(with_sacral_end(1e-4 * step), names, len(names) - 1, CostParameters()) for step in range(1001)]
+        costs = [
+            sacral_cost(with_sacral_end(1e-4 * step), names, len(names) - 1, CostParameters(), np.full(len(names), np.nan))
+            for step in range(1001)
+        ]
         assert costs[0] > costs[-1] == 0
         assert all(abs(more - less) < 0.2 for less, more in itertools.pairwise(costs))
+
+    @given(st.floats(-8, 8), st.floats(-8, 8))
+    def test_the_more_the_last_body_looks_like_s1_the_cheaper_it_is_to_call_it_so(self, one: float, other: float) -> None:
+        chain, less, more = with_sacral_end(0.0), *sorted((one, other))
+        gain = {}
+        for odds in (less, more):
+            looks = np.array([*[-5.0] * (len(chain.links) - 1), odds])
+            l5, s1 = (
+                sacral_cost(chain, names, len(names), CostParameters(), looks)
+                for names in (("T12", "L1", "L2", "L3", "L4", "L5"), ("T12", "L1", "L2", "L3", "L4", "sacrum"))
+            )
+            gain[odds] = l5 - s1
+        assert gain[more] >= gain[less]
+
+    def test_names_of_a_sure_network_are_less_sure_where_the_last_body_looks_like_s1(self) -> None:
+        parameters = NamingParameters(s1_looks=S1Looks((0.0, -1.0, 0.0), 0.0))
+        margins = []
+        for front_deg in (5.0, -5.0):
+            shape = np.full((len(MEASURED), 6), np.nan)
+            shape[len(FEATURES) :] = 0.0
+            shape[len(FEATURES) + 1, -1] = front_deg
+            naming = named(with_sacral_end(0.0), ROOM, shape=shape, parameters=parameters)
+            assert lowest(naming) == "L5"
+            margins.append(naming.margin)
+        assert margins[0] > margins[1] + 2
 
     def test_a_body_between_two_discs_is_the_more_surely_a_vertebra(self) -> None:
         chain = with_sacral_end(0.017)  # the most that was seen in a true L5

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.stats import multivariate_t
 
-from cascade.postproc.shape import spine_shape, step_shape
+from cascade.postproc.s1_looks import S1Looks
+from cascade.postproc.shape import MEASURED, spine_shape, step_shape
 from cascade.postproc.shape_model import FEATURES, LEVELS, NO_LEVEL, S1, ShapeModel
 
 HEIGHT, DEPTH, WIDTH, STEP = 26.0, 34.0, 44.0, 36.0
@@ -69,11 +70,42 @@ class TestMeasuring:
         shape = spine_shape([*row(2), None, *row(1)])
         assert np.isnan(shape[:, 2]).all()
         assert np.isnan(shape[:2, 1]).all()
-        assert np.isfinite(shape[:, 0]).all()
+        assert np.isfinite(shape[: len(FEATURES), 0]).all()
 
     def test_a_single_body_has_no_shape(self) -> None:
         assert np.isnan(spine_shape(row(1))).all()
-        assert spine_shape([]).shape == (len(FEATURES), 0)
+        assert spine_shape([]).shape == (len(MEASURED), 0)
+
+
+def lowest_body(front_deg: float, back_deg: float, turn_deg: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """A body whose front and back run forward by these degrees on their way down, and the disc above it, turned together: world mm."""
+    y, z = (axis.ravel() for axis in np.meshgrid(np.arange(-60, 60, 0.5), np.arange(-40, 10, 0.5), indexing="ij"))
+    front, back = (edge - z * np.tan(np.radians(deg)) for edge, deg in ((DEPTH / 2, front_deg), (-DEPTH / 2, back_deg)))
+    body = (z < 0) & (z > -HEIGHT) & (y < front) & (y > back)
+    disc = (z >= 0) & (z < 8) & (np.abs(y) < DEPTH / 2)
+    turn = Rotation.from_euler("x", turn_deg, degrees=True)
+    points = np.stack([np.zeros(len(y)), y, z], axis=1)
+    return turn.apply(points[body]), turn.apply(points[disc])
+
+
+class TestLooks:
+    @pytest.mark.parametrize("turn_deg", [-50, -20, 0, 20])
+    @pytest.mark.parametrize(("front_deg", "back_deg"), [(0, 0), (-40, -20), (-30, -30), (5, -10)])
+    def test_slants_are_measured_from_the_disc_above(self, front_deg: float, back_deg: float, turn_deg: float) -> None:
+        body, disc = lowest_body(front_deg, back_deg, turn_deg)
+        shape = spine_shape([body], discs_mm=[disc])
+        narrowing, front, back = shape[len(FEATURES) :, 0]
+        assert front == pytest.approx(front_deg, abs=4)
+        assert back == pytest.approx(back_deg, abs=4)
+        assert np.sign(round(narrowing, 1)) == np.sign(front_deg - back_deg)
+
+    def test_without_the_disc_above_there_are_no_looks(self) -> None:
+        body, _ = lowest_body(-40, -20)
+        assert np.isnan(spine_shape([body])[len(FEATURES) :]).all()
+
+    def test_weights_are_one_for_each_look(self) -> None:
+        with pytest.raises(ValueError, match="expected 3, of narrowing"):
+            S1Looks((1.0, 2.0), 0.0)
 
 
 class TestModel:

@@ -17,7 +17,7 @@ from cascade.phantom import PhantomSpec, render
 from cascade.stage2_levels.target import CLASSES, target
 from cascade.training import selftraining
 from cascade.training.augmentation import Augmentation
-from cascade.training.examples import Example, draw_batch, labelled_volumes, prepare_examples, with_junctions
+from cascade.training.examples import Example, draw_batch, prepare_examples, with_junctions
 from cascade.training.loop import train
 from cascade.training.recipe import PatchChoice, Recipe
 from cascade.training.selftraining import answer_open_questions
@@ -82,10 +82,6 @@ def test_a_labelled_slice_gets_remnants_below_s1_and_one_of_points_does_not(exam
 def test_slices_are_trained_on(examples: list[Example], tmp_path: Path) -> None:
     spec = train(examples, RECIPE, tmp_path)
     assert spec.training["steps_done"] == 2
-
-
-def test_the_shape_of_spines_is_not_learned_from_slices(examples: list[Example]) -> None:
-    assert list(labelled_volumes(examples)) == []
 
 
 def answers(probabilities: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
