@@ -176,7 +176,7 @@ class CostParameters(_Numbers):
     looks: float = _ratio(
         0.5,
         "of how much a body looks like S1, or does not (`S1Looks`), that counts",
-        "0.25, 1 and 2 tried on 423 single slices of train patients, out of fold: hardly more are right with more, and more are unsure",
+        "1 and 2 tried on 423 single slices of train patients, out of fold: hardly more are right with more, and more are unsure",
     )
     ghost: float = _nats(2.0, "a body that is none", "by hand, when bodies in the pelvis were seen")
     large_ghost: float = _nats(6.0, "the same if it is as large as the others, less in proportion", _HAND)

@@ -66,14 +66,13 @@ def fit_naming(subjects: Iterable[FloatArray]) -> NamingParameters:
     Returns
     -------
     NamingParameters
-        Without a model if there are too few subjects.
+        Without a model for which there are too few subjects.
     """
-    observed = [levels for levels in subjects if np.isfinite(levels[0]).sum() >= 2]
-    if len(observed) < _MIN_SUBJECTS:
-        return NamingParameters()
-    measured = np.array(observed)
+    measured = np.array(list(subjects)).reshape(-1, len(MEASURED), LEVELS)
     looks = fit_looks(*measured[:, len(FEATURES) :, :2].transpose(2, 0, 1))
-    data = measured[:, : len(FEATURES)]
+    data = measured[np.isfinite(measured[:, 0]).sum(axis=1) >= 2][:, : len(FEATURES)]
+    if len(data) < _MIN_SUBJECTS:
+        return NamingParameters(s1_looks=looks)
     model = _fit(data)
     mean, deviation, factors = (np.round(table, 3) for table in (model.mean, model.deviation, model.factors))
     model = ShapeModel.of_arrays(mean, deviation, factors, _DEGREES_OF_FREEDOM, _best_temperature(data))

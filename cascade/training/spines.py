@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cascade.labels import BODIES, SACRUM, VERSE, disc_below
+from cascade.postproc.shape import MEASURED
+from cascade.postproc.shape_model import FEATURES, LEVELS
 from cascade.training.examples import Example
 from cascade.training.shape import levels_of
 from cascade.volume import FloatArray, Grid, LabelMap
@@ -41,10 +43,10 @@ class _Piece:
 
 
 def measured_spines(examples: Sequence[Example], classes: Sequence[str]) -> Iterator[FloatArray]:
-    """Measure the spines of a training: (9, LEVELS) arrays of `levels_of`.
+    """Measure the spines of a training: (9, LEVELS) arrays as from `levels_of`.
 
-    Of labelled scans the labels are measured, and S1 and what L5 has to do with it in the target, if the labels do not say: few data sets
-    label S1, and a teacher answers it. Of single slices it is the target.
+    The features of the shape model are those of labelled scans that are more than a slice; how S1 and L5 look is measured in the targets,
+    because few data sets label S1, and a teacher answers it.
 
     Parameters
     ----------
@@ -54,12 +56,11 @@ def measured_spines(examples: Sequence[Example], classes: Sequence[str]) -> Iter
     """
     for example in examples:
         named = named_target(example, classes)
-        seen = None if named is None else levels_of(named)
-        known = levels_of(example.case.load_labels()) if example.case.has_labels and not example.is_slice else None
-        if known is not None and np.isfinite(known).any():
-            yield known if seen is None else np.where(np.isfinite(known) | (np.arange(known.shape[1]) > 1), known, seen)
-        elif seen is not None:
-            yield seen
+        levels = np.full((len(MEASURED), LEVELS), np.nan) if named is None else levels_of(named)
+        levels[: len(FEATURES)] = np.nan
+        if example.case.has_labels and not example.is_slice:
+            levels[: len(FEATURES)] = levels_of(example.case.load_labels())[: len(FEATURES)]
+        yield levels
 
 
 def named_target(example: Example, classes: Sequence[str]) -> LabelMap | None:
