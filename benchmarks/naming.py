@@ -13,7 +13,8 @@ DATA is a folder with cases.tsv, as for cascade-train. The networks see every ca
 
 are shown. The models of the spine's shape and of how S1 looks are fitted when stage 2 is trained, and kept here.
 `half_sacral`, `uncertain_below` and `possible` are choices between two kinds of error: the command shows both and keeps what the
-checkpoint says. With --out a stage 2 is written that carries the others. Every other number in cascade/postproc/parameters.py was set by hand.
+checkpoint says. With --out a stage 2 is written that carries the others. Every other number in
+cascade/postproc/parameters.py was set by hand.
 """
 
 from __future__ import annotations
