@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cascade.io.scan import read_scan
 from cascade.networks.checkpoint import Checkpoint, load_checkpoint
+from cascade.stage1_spine.locate import locate
 from cascade.stage2_levels.classify import Tissues, classify
 from cascade.stage2_levels.follow import classify_whole
 from cascade.volume import LabelMap, Volume, box_between
@@ -61,3 +63,16 @@ def test_nothing_is_followed_out_of_the_view(coded: tuple[Volume, LabelMap], net
     cut = scan.cropped(box_between((0, 0, low), (*scan.grid.shape[:2], high)))
     _, longer = classify_whole(cut, places_mm["L3"][None], network)
     assert len(longer) == 1
+
+
+@pytest.mark.data
+def test_levels_that_stage_1_leaves_out_of_a_clinical_scan_are_found(data_folder: Path) -> None:
+    scan, _, _ = read_scan(data_folder / "unlabelled" / "fastmonai_t2_sagittal.nii.gz")
+    networks = [load_checkpoint(stage) for stage in ("stage1_spine", "stage2_levels")]
+    line_mm = locate(scan, networks[0]).centreline_mm
+    upper_mm = line_mm[: len(line_mm) // 2]
+    tissues, longer = classify_whole(scan, upper_mm, networks[1])
+    sacrum = tissues.probabilities[tissues.classes.index("sacrum")] > 0.5
+    assert sacrum.sum() * tissues.grid.voxel_mm3 / 1000 > 5
+    assert longer[-1, 2] < line_mm[-1, 2] + 40
+    assert len(classify_whole(scan, line_mm, networks[1])[1]) == len(line_mm)
