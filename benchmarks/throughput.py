@@ -147,10 +147,10 @@ def _parts(segmenter: Segmenter, scan: str, labels: Path) -> list[float]:
     clock.append(time.process_time())
     spine = pipeline.locate(volume, segmenter.stage1)
     clock.append(time.process_time())
-    (tissues, _), spec = pipeline.classify_whole(volume, spine.centreline_mm, segmenter.stage2), segmenter.stage2.spec
+    (tissues, line_mm), spec = pipeline.classify_whole(volume, spine.centreline_mm, segmenter.stage2), segmenter.stage2.spec
     clock.append(time.process_time())
     grid = volume.grid.reoriented(spec.axcodes)
-    evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, spine.centreline_mm, grid, spec.naming_parameters)
+    evidence = Evidence(tissues.probabilities, tissues.classes, tissues.grid, line_mm, grid, spec.naming_parameters)
     result = segmenter.name(Perception(volume, spine, evidence, notices, {}, source))
     clock.append(time.process_time())
     result.save(labels)
