@@ -22,15 +22,12 @@ from scipy import ndimage
 from cascade.networks.checkpoint import Checkpoint
 from cascade.networks.patches import patch_shape_for, predict_at
 from cascade.points import disagreement
+from cascade.training.components import certain_components, plausible_components
 from cascade.training.examples import Example
 from cascade.volume import FloatArray, Grid, Shape, resample_array
 
 #: Probability, given the allowed classes, from which an answer counts, for structures and for background.
 SURE, SURE_BACKGROUND = 0.85, 0.95
-#: Plausible sizes in ml by class name; a cut structure may be smaller, then it stays open.
-PLAUSIBLE_ML = {"body": (5.0, 80.0), "disc": (1.0, 35.0), "sacrum": (3.0, 60.0), "canal": (3.0, 120.0)}
-#: In cm2, in a single slice.
-PLAUSIBLE_CM2 = {"body": (2.5, 20.0), "disc": (0.4, 9.0), "sacrum": (2.0, 25.0), "canal": (4.0, 80.0)}
 #: A single slice is shown to the teacher as a slab of this thickness.
 SLAB_MM = 32.0
 #: The canal reaches further than a teacher says that learned it in a part of the view: its background stays open this far from its canal,
@@ -101,27 +98,11 @@ def _covered(shape: Shape, starts: Sequence[tuple[int, ...]], patch: Shape) -> N
 def _answered(example: Example, probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> Example:
     allowed = example.allowed.numpy()
     filled = fill_in(allowed, probabilities, classes, example.grid)
-    if example.points and disagreement(example.points, _components(filled, classes, example.grid)):
+    components = certain_components(filled, classes, example.grid)
+    in_world = {kind: [example.grid.to_world(voxels) for voxels in found] for kind, found in components.items()}
+    if example.points and disagreement(example.points, in_world):
         return example
     return dataclasses.replace(example, allowed=torch.from_numpy(filled))
-
-
-def _components(filled: NDArray[np.uint8], classes: tuple[str, ...], grid: Grid) -> dict[str, list[FloatArray]]:
-    """The voxels of each body, disc and sacrum of a plausible size that is certain in a target, in RAS+ mm."""
-    found = {}
-    limits, unit = _plausible_sizes(grid)
-    for kind in ("body", "disc", "sacrum"):
-        components, _ = ndimage.label(_plausible(filled == 1 << classes.index(kind), limits[kind], unit, only_uppermost=False))
-        boxes = enumerate(ndimage.find_objects(components), start=1)
-        found[kind] = [grid.to_world(np.argwhere(components[box] == value) + [s.start for s in box]) for value, box in boxes]
-    return found
-
-
-def _plausible_sizes(grid: Grid) -> tuple[dict[str, tuple[float, float]], float]:
-    """Limits of a structure's size in ml, or in cm2 in a single slice, and the size of a voxel."""
-    if min(grid.shape) == 1:
-        return PLAUSIBLE_CM2, grid.voxel_mm3 / grid.spacing_mm[int(np.argmin(grid.shape))] / 100
-    return PLAUSIBLE_ML, grid.voxel_mm3 / 1000
 
 
 def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...], grid: Grid) -> NDArray[np.uint8]:
@@ -150,14 +131,14 @@ def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], clas
     result = allowed.copy()
     is_open = (allowed & (allowed - 1)) != 0
     given = _given_allowed(allowed, probabilities, classes)
-    limits, unit = _plausible_sizes(grid)
     unknown = np.uint8(255 >> len(classes) << len(classes))
     floor = 0
     for channel, name in reversed(list(enumerate(classes))):
         candidate = is_open & (given[channel] > (SURE if channel else SURE_BACKGROUND))
         if channel:
             candidate[:, :, : 0 if name == "canal" else floor] = False
-            candidate = _plausible(candidate, limits[name], unit, only_uppermost=name == "sacrum")
+            components = plausible_components(candidate, name, grid)
+            candidate = _uppermost(components) if name == "sacrum" else components > 0
         if name == "sacrum" and candidate.any():
             floor = int(np.argwhere(candidate)[:, 2].mean())
         result[candidate] = 1 << channel if channel else 1 | (allowed[candidate] & unknown)
@@ -199,13 +180,7 @@ def _given_allowed(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32
     return given
 
 
-def _plausible(candidate: NDArray[np.bool_], limits: tuple[float, float], unit: float, only_uppermost: bool) -> NDArray[np.bool_]:
-    components, _ = ndimage.label(candidate)
-    sizes = np.bincount(components.ravel()) * unit
-    keep = (sizes >= limits[0]) & (sizes <= limits[1])
-    keep[0] = False
-    if only_uppermost and keep.any():
-        tops = {i + 1: box[2].stop for i, box in enumerate(ndimage.find_objects(components)) if keep[i + 1]}
-        keep[:] = False
-        keep[max(tops, key=lambda value: tops[value])] = True
-    return np.asarray(keep[components])
+def _uppermost(components: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """The component that reaches furthest up."""
+    tops = {value: box[2].stop for value, box in enumerate(ndimage.find_objects(components), start=1) if box}
+    return components == max(tops, key=lambda value: tops[value]) if tops else np.zeros(components.shape, dtype=bool)

@@ -8,18 +8,15 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cascade.labels import BODIES, SACRUM, VERSE, disc_below
 from cascade.postproc.shape import MEASURED
 from cascade.postproc.shape_model import FEATURES, LEVELS
+from cascade.training.components import PARTS, certain_components
 from cascade.training.examples import Example
 from cascade.training.shape import levels_of
 from cascade.volume import FloatArray, Grid, LabelMap
 
-#: Smaller pieces are fragments: in ml, and in cm2 in a single slice.
-LEAST_ML = {"body": 4.0, "disc": 1.0, "sacrum": 3.0}
-LEAST_CM2 = {"body": 2.5, "disc": 0.4, "sacrum": 2.0}
 #: A row of bodies ends where the next is nearer or further than these parts of the usual step.
 NEAREST, FARTHEST = 0.65, 1.4
 #: S1 is no further from L5 than so many steps, with its disc between them; fewer bodies than this are no spine.
@@ -68,9 +65,9 @@ def named_target(example: Example, classes: Sequence[str]) -> LabelMap | None:
 
     Levels are counted from the lowest body above a sacrum, or the lowest one of labels that have an L5.
     """
-    if not set(LEAST_ML) <= set(classes):
+    if not set(PARTS) <= set(classes):
         return None
-    pieces = {kind: _pieces(example, 1 << classes.index(kind), kind) for kind in LEAST_ML}
+    pieces = _pieces(example, classes)
     bodies = _row(pieces["body"])
     s1 = _s1(pieces["sacrum"], bodies)
     if len(bodies) < LEAST_BODIES or not (s1 or (example.case.has_labels and "L5" in example.case.load_labels().structures)):
@@ -78,17 +75,13 @@ def named_target(example: Example, classes: Sequence[str]) -> LabelMap | None:
     return _labels(example.grid, [s1, *bodies], pieces["disc"])
 
 
-def _pieces(example: Example, bit: int, kind: str) -> list[_Piece]:
-    """The components of a class that are no fragments, from below."""
-    components, _ = ndimage.label(example.allowed.numpy() == bit)
-    grid, found = example.grid, []
-    for value, box in enumerate(ndimage.find_objects(components), start=1):
-        voxels = np.argwhere(components[box] == value) + [side.start for side in box]
-        size_ml = len(voxels) * grid.voxel_mm3 / 1000
-        thickness_cm = grid.spacing_mm[int(np.argmin(grid.shape))] / 10
-        if (size_ml / thickness_cm >= LEAST_CM2[kind]) if example.is_slice else (size_ml >= LEAST_ML[kind]):
-            found.append(_Piece(voxels, grid.to_world(voxels.mean(axis=0))))
-    return sorted(found, key=lambda piece: float(piece.centre_mm[2]))
+def _pieces(example: Example, classes: Sequence[str]) -> dict[str, list[_Piece]]:
+    """The components that a target is certain of, by class, from below."""
+    found = {}
+    for kind, components in certain_components(example.allowed.numpy(), classes, example.grid).items():
+        pieces = [_Piece(voxels, example.grid.to_world(voxels.mean(axis=0))) for voxels in components]
+        found[kind] = sorted(pieces, key=lambda piece: float(piece.centre_mm[2]))
+    return found
 
 
 def _row(bodies: Sequence[_Piece]) -> list[_Piece]:
