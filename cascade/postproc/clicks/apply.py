@@ -231,7 +231,7 @@ def _joined(
         x, y, z = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(*boxes, strict=True))
         part = before.values[x, y, z]
         others = {i.value for i in before.instances if i.kind in (BODY, SACRUM, a.kind)} - set(values)
-        hull = convex_hull_image(np.isin(part, values)) & ~np.isin(part, list(others))
+        hull = _hull(np.isin(part, values)) & ~np.isin(part, list(others))
         probabilities = probabilities.copy() if probabilities is evidence.probabilities else probabilities
         view = probabilities[:, x, y, z]
         view[:, hull] = 0.0
@@ -305,8 +305,14 @@ def _bridge(winning: NDArray[np.bool_], each: Placed, value: int, before: Instan
         return result
     own = part == value
     own[at] = True
-    result[x, y, z] = convex_hull_image(own) & np.isin(part, [0, value, part[at]])
+    result[x, y, z] = _hull(own) & np.isin(part, [0, value, part[at]])
     return result
+
+
+def _hull(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The convex hull of a mask that fills its box; of one in a single slice, which scikit-image gives none, that within the slice."""
+    hull = convex_hull_image(np.pad(mask, [(0, int(length == 1)) for length in mask.shape], mode="edge"))
+    return np.asarray(hull[tuple(map(slice, mask.shape))])
 
 
 def _gap_mm(each: Placed, value: int, before: InstanceMap, grid: Grid) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from cascade.postproc.identify import Identified
 from cascade.postproc.naming import Numbering
 from cascade.postproc.paint import paint
 from cascade.stage2_levels.target import CLASSES
-from cascade.volume import LabelMap, Volume
+from cascade.volume import LabelMap, Volume, box_between
 from tests.postproc.test_guarantees import (
     columns,
     every_disc_lies_between_its_vertebrae,
@@ -186,6 +187,18 @@ def test_two_pieces_are_joined_by_clicks(words: tuple[str, str]) -> None:
     assert bodies(found) == ["T12", "L1", "L2", "L3", "L4", "L5", "sacrum"]
     whole = corrected(column, Click(centre(identified(column), "L3"), "L3"))[1]
     assert labels["L4"].sum() > 0.95 * whole["L4"].sum()
+
+
+def test_two_pieces_are_joined_in_a_single_slice() -> None:
+    column = Column(heights_mm=(26.0,) * 6, gaps_mm=(8.0,) * 6, sway_mm=(0.0, 0.0))
+    classes, middle = column.classes(), column.top_mm - 4 * 34 - 13
+    row = round(column.grid.to_voxels((0, 0, middle))[2])
+    classes[:, :, row - 1 : row + 2] = BACKGROUND
+    one = box_between((9, 0, 0), (10, *classes.shape[1:]))
+    evidence = dataclasses.replace(evidence_of(column), probabilities=as_probabilities(classes[one]), grid=column.grid.cropped(one))
+    pieces = [Click(at_height(column, middle + up), "join") for up in (9, -9)]
+    found, _ = identify_with_clicks(evidence, Volume(100.0 * classes[one].astype(np.float32), evidence.grid), pieces)
+    assert bodies(found) == ["T12", "L1", "L2", "L3", "L4", "L5", "sacrum"]
 
 
 def test_what_is_not_a_pair_of_neighbours_is_not_joined() -> None:
