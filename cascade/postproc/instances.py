@@ -340,5 +340,5 @@ def _cuts(section: FloatArray, parts: int) -> list[int]:
     """Rows of the smallest section near each of the even cuts."""
     rows = np.arange(len(section))
     step = (len(section) - 1) / parts
-    near = [rows[np.abs(rows - step * k) <= 0.3 * step] for k in range(1, parts)]
+    near = [rows[np.abs(rows - step * k) <= max(0.3 * step, 0.5)] for k in range(1, parts)]
     return [int(window[np.argmin(section[window])]) for window in near]

@@ -164,6 +164,15 @@ def test_two_names_in_one_body_are_two_bodies() -> None:
     assert bodies(found) == ["L2", "L3", "L4", "L5", "sacrum"]
 
 
+@pytest.mark.parametrize("apart_mm", [3.0, 6.0, 9.0, 12.0])
+def test_two_names_close_together_in_one_body_are_two_bodies(apart_mm: float) -> None:
+    column = Column(heights_mm=(21.0, 21.0, 33.0, 33.0), gaps_mm=(6.0,) * 4, fused_gaps=frozenset({0}), sway_mm=(0.0, 0.0))
+    between = column.top_mm - 25.5
+    clicks = [Click(at_height(column, between + side * apart_mm / 2), name) for side, name in ((1, "L2"), (-1, "L3"))]
+    found, _ = corrected(column, *clicks)
+    assert bodies(found) == ["L2", "L3", "L4", "L5", "sacrum"]
+
+
 def test_a_split_needs_a_body_and_leaves_two() -> None:
     column = Column()
     with pytest.raises(NumberingError, match=r"expected a vertebral body to split at the click split at .*; found disc there"):
