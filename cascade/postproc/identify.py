@@ -162,7 +162,8 @@ def lay_out(evidence: Evidence, edits: Edits | None = None) -> Laid:
     parameters = evidence.parameters
     chain = build_chain(instances.instances, parameters.chain)
     _check_spine(chain)
-    shape = _shape(chain, instances, evidence.grid, parameters.measuring) if parameters.shape_model else None
+    weighs_shape = parameters.shape_model or parameters.s1_looks
+    shape = _shape(chain, instances, evidence.grid, parameters.measuring) if weighs_shape else None
     return Laid(instances, chain, _room_below(chain, evidence.grid, evidence.field_of_view), shape)
 
 

@@ -129,6 +129,14 @@ class TestChoice:
             margins.append(naming.margin)
         assert margins[0] > margins[1] + 2
 
+    def test_how_s1_looks_counts_without_a_shape_model_too(self) -> None:
+        evidence = evidence_of(Column(sacrum=False))
+        unlike, like = (
+            identify(dataclasses.replace(evidence, parameters=NamingParameters(s1_looks=S1Looks((0.0, 0.0, 0.0), nats)))).naming
+            for nats in (-4.0, 4.0)
+        )
+        assert unlike.margin > like.margin + 1
+
     def test_a_body_between_two_discs_is_the_more_surely_a_vertebra(self) -> None:
         chain = with_sacral_end(0.017)  # the most that was seen in a true L5
         *others, last = chain.links
