@@ -44,7 +44,7 @@ from cascade.training.augmentation import Augmentation
 from cascade.training.examples import Example, Target, prepare_examples
 from cascade.training.loop import train
 from cascade.training.recipe import PatchChoice, Recipe
-from cascade.training.shape import fit_shape_model
+from cascade.training.shape import fit_naming, levels_of
 from cascade.volume import FloatArray, resample_array
 
 LUMBAR = ("L1", "L2", "L3", "L4", "L5")
@@ -175,7 +175,7 @@ def fit(arm: Arm, cases: Sequence[Case], folder: Path, seconds: float, steps: Se
     """Train the parts of an arm for `steps`, or as many as fit into `seconds`, and note steps and CPU time."""
     if arm.half_reversed:
         cases = [Reversed(**vars(case)) if i < len(cases) // 2 else case for i, case in enumerate(cases)]
-    naming = fit_shape_model(case.load()[1] for case in cases)
+    naming = fit_naming(levels_of(case.load()[1]) for case in cases).to_json()
     notes: dict[str, Any] = {"cases": len(cases), "steps": [], "cpu_seconds": []}
     for n, part in enumerate(arm.parts):
         spec = replace(part.spec, naming=naming)

@@ -149,6 +149,19 @@ def test_nothing_is_unpickled() -> None:
     assert not [name for name, options in loads if options.get("weights_only") != "True"]
 
 
+def test_scripts_beside_the_package_import_what_is_there() -> None:
+    scripts = [path for folder in ("benchmarks", "docs", "integrations") for path in (ROOT.parent / folder).rglob("*.py")]
+    wanted = {(path.name, name) for path in scripts for name in imports(ast.parse(path.read_text(encoding="utf-8")))}
+    assert len(scripts) > 20
+    assert not [(script, name) for script, name in sorted(wanted) if name.startswith("cascade.") and not is_there(name)]
+
+
+def is_there(name: str) -> bool:
+    """Whether a name of cascade can be imported."""
+    module, _, attribute = name.rpartition(".")
+    return name in GRAPH or hasattr(importlib.import_module(module), attribute)
+
+
 def test_modules_do_not_import_one_another_in_circles() -> None:
     known = set(GRAPH)
     edges = {n: {m for t in ts for m in (t, t.rpartition(".")[0]) if m in known and m != n} for n, ts in GRAPH.items()}
