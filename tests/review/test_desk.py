@@ -21,6 +21,7 @@ from cascade.errors import InputError, NotAtHandError, NumberingError, ReviewCon
 from cascade.io.cases import read_cases
 from cascade.io.formats import read_labels_file
 from cascade.io.nifti import read_label_array, write_volume
+from cascade.networks.progress import told
 from cascade.notices import Notice
 from cascade.pipeline import Segmenter
 from cascade.review.desk import Desk
@@ -300,3 +301,19 @@ def test_the_list_tells_alarms_first_then_warnings_and_no_notes(run: Path) -> No
     desk = Desk([replace(items_of_run(run)[0], warnings=said)], run / "review", Segmenter.from_pretrained, who="tester")
     (row,) = overview(desk, Worker(desk))["scans"]
     assert (row["warnings"], row["alarms"]) == (["missing-body", "body-split"], 1)
+
+
+def test_how_far_the_networks_are_never_goes_back_where_stage_2_looks_again(
+    segmented: Desk, oracle_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, shares = desk_of(list(segmented.items.values()), tmp_path / "out", oracle_weights), []
+
+    def perceive(*_: object) -> Perception | None:
+        for _ in range(2):
+            shares.extend(desk.progress["s1"].share for _ in told("abc", "stage2_levels"))
+        return segmented.shelf.get("s1").seen
+
+    monkeypatch.setattr(Segmenter, "perceive", perceive)
+    desk.answer("s1")
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 1
