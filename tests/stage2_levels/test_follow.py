@@ -65,6 +65,28 @@ def test_nothing_is_followed_out_of_the_view(coded: tuple[Volume, LabelMap], net
     assert len(longer) == 1
 
 
+def test_where_the_spine_leaves_the_view_sideways_the_line_ends_at_its_side(
+    coded: tuple[Volume, LabelMap], network: Checkpoint, places_mm: dict[str, np.ndarray]
+) -> None:
+    grid, data = coded[0].grid, coded[0].data
+    middle = round(grid.to_voxels(places_mm["L3"])[2])
+    leaning = np.stack([np.roll(data[:, :, row], middle - row, axis=1) for row in range(grid.shape[2])], axis=2)
+    _, longer = classify_whole(Volume(leaning, grid), places_mm["L3"][None], network)
+    assert len(longer) > 100
+    across = grid.to_voxels(longer)[:, 1]
+    assert across.min() >= -0.01
+    assert across.max() <= grid.shape[1] - 0.99
+
+
+def test_the_line_turns_to_the_vertebrae_without_a_step_aside(
+    coded: tuple[Volume, LabelMap], network: Checkpoint, places_mm: dict[str, np.ndarray]
+) -> None:
+    beside_mm = np.stack([places_mm["L2"], places_mm["L3"]]) + np.array([4.0, 8.0, 0.0])
+    _, longer = classify_whole(coded[0], beside_mm, network)
+    aside_mm, down_mm = np.linalg.norm(np.diff(longer[:, :2], axis=0), axis=1), -np.diff(longer[:, 2])
+    assert (aside_mm < down_mm).all()
+
+
 @pytest.mark.data
 def test_levels_that_stage_1_leaves_out_of_a_clinical_scan_are_found(data_folder: Path) -> None:
     scan, _, _ = read_scan(data_folder / "unlabelled" / "fastmonai_t2_sagittal.nii.gz")
