@@ -116,7 +116,6 @@ def _readme(plan: BundlePlan, spec: StageSpec) -> str:
         axcodes=spec.axcodes,
         spacing=" x ".join(f"{s:g}" for s in spec.spacing_mm),
         percentiles=f"{normalisation.low_percentile:g} and {normalisation.high_percentile:g}",
-        equalised=f", mixed with {share:.0%} of such with an equalised histogram" if (share := normalisation.equalisation) else "",
         classes=", ".join(spec.classes),
     )
 

@@ -41,7 +41,7 @@ class IntensityScale:
     heights: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, oriented: NDArray[np.float32], how: Normalisation) -> IntensityScale:
+    def of(cls, oriented: NDArray[np.float32], how: Normalisation, equalisation: float = 0.0) -> IntensityScale:
         """Measure percentiles, mean and standard deviation of the voxels above air.
 
         Parameters
@@ -49,6 +49,8 @@ class IntensityScale:
         oriented : array of float32, (x, y, z)
             The whole scan with the network's axes, so that voxels are chosen by where they are and not by how the scan was stored.
         how : Normalisation
+        equalisation : float
+            Part, 0 to 1, that intensities with an equalised histogram have in the mix; scans of other contrasts look more alike with them.
 
         Raises
         ------
@@ -62,8 +64,8 @@ class IntensityScale:
         low, high = np.percentile(tissue, (how.low_percentile, how.high_percentile))
         clipped = np.clip(tissue, low, high, dtype=np.float64)
         tiny = 1e-6 * max(abs(float(low)), abs(float(high)), 1e-6)
-        is_flat = high - low < tiny or not how.equalisation
-        heights = () if is_flat else tuple(_heights((clipped - low) / (high - low), how.equalisation).tolist())
+        is_flat = high - low < tiny or not equalisation
+        heights = () if is_flat else tuple(_heights((clipped - low) / (high - low), equalisation).tolist())
         return cls(float(low), float(high), float(clipped.mean()), max(float(clipped.std()), tiny), heights)
 
     def apply(self, data: NDArray[np.float32]) -> NDArray[np.float32]:

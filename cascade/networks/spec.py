@@ -30,18 +30,10 @@ MAX_PATCH_VOXELS = 1 << 24
 
 @dataclass(frozen=True)
 class Normalisation:
-    """How intensities are brought to one scale: clip to percentiles of the voxels above air, then mean 0, deviation 1.
-
-    Parameters
-    ----------
-    low_percentile, high_percentile : float
-    equalisation : float
-        Part, 0 to 1, that intensities with an equalised histogram have in the mix; 0 leaves them as they are.
-    """
+    """How intensities are brought to one scale: clip to percentiles of the voxels above air, then mean 0, deviation 1."""
 
     low_percentile: float = 1.0
     high_percentile: float = 99.0
-    equalisation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,8 +93,6 @@ class StageSpec:
         sorted, no spaces, whole numbers without a point.
         """
         deciding = {name: value for name, value in asdict(self).items() if name != "training"}
-        if not self.normalisation.equalisation:  # which older checkpoints do not have
-            del deciding["normalisation"]["equalisation"]
         text = json.dumps(_canonical({"format": FORMAT} | deciding), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -176,7 +166,6 @@ def check_spec(spec: StageSpec) -> None:
         ("patch_shape", all(s > 0 and p % s == 0 for p, s in zip(spec.patch_shape, spec.stride, strict=True)), "multiples of stride"),
         ("axcodes", are_axcodes(spec.axcodes), "three directions such as RAS"),
         ("normalisation", 0 <= spec.normalisation.low_percentile < spec.normalisation.high_percentile <= 100, "percentiles in order"),
-        ("normalisation", 0 <= spec.normalisation.equalisation <= 1, "an equalisation of 0 to 1"),
         ("weights_sha256", re.fullmatch(r"([0-9a-f]{64})?", spec.weights_sha256), "64 hexadecimal digits"),
     ):
         if not good:

@@ -60,10 +60,6 @@ def percentile(content: Content) -> None:
     content["normalisation"]["low_percentile"] = 1e-6
 
 
-def equalisation(content: Content) -> None:
-    content["normalisation"]["equalisation"] = 0.25
-
-
 def naming_number(content: Content) -> None:
     content["naming"]["shape_model"]["factors"][17][1] += 1e-9
 
@@ -76,20 +72,7 @@ def no_naming(content: Content) -> None:
     content["naming"] = {}
 
 
-CHANGES = (
-    eps,
-    stride_of_the_network,
-    class_name,
-    spacing,
-    patch,
-    multiple,
-    axes,
-    percentile,
-    equalisation,
-    naming_number,
-    temperature,
-    no_naming,
-)
+CHANGES = (eps, stride_of_the_network, class_name, spacing, patch, multiple, axes, percentile, naming_number, temperature, no_naming)
 
 
 def changed(change: Callable[[Content], None], text: str) -> str:

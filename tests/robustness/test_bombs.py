@@ -244,7 +244,6 @@ ARGUMENTS = json.loads(SPEC.to_json())["network_arguments"]
         changed(weights_sha256="sha"),
         changed(normalisation={"low_percentile": 99, "high_percentile": 1}),
         changed(normalisation={"low_percentile": "1"}),
-        changed(normalisation={"equalisation": 1.1}),
         changed(naming={"shape_model": {"mean": [1, 2], "covariance": [[1, 2], [2, 1]]}}),
         changed(naming={"shape_model": {"mean": [1e400, 2], "covariance": [[1, 0], [0, 1]]}}),
         changed(naming={"other": 1}),

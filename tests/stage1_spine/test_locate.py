@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cascade.errors import NoSpineError
-from cascade.labels import is_disc
-from cascade.networks.checkpoint import load_checkpoint
+from cascade.io.formats import read_labels_file, read_scan_file
+from cascade.labels import VERSE, is_disc
+from cascade.networks.checkpoint import load_checkpoint, packaged_weights
 from cascade.stage1_spine.locate import centreline, largest_column, locate
 from cascade.volume import Grid, LabelMap, Volume
+from tests.synthetic import tiny_spec
+
+needs_weights = pytest.mark.skipif(not list(packaged_weights().glob("*.safetensors")), reason="the weights are not in the checkout yet")
 
 
 def test_the_largest_column_is_the_component_with_the_most_probability() -> None:
@@ -83,3 +90,59 @@ def test_something_too_small_is_no_spine(oracle_weights: Path, coded: tuple[Volu
     data[elsewhere] = np.random.default_rng(0).permutation(data[elsewhere])
     with pytest.raises(NoSpineError, match=r"the largest candidate has [1-5]\.\d ml"):
         locate(Volume(data, scan.grid), load_checkpoint("stage1_spine", oracle_weights))
+
+
+class Answering:
+    """A network that says of each scan that it sees in turn how much of it, from below, is the column, and how sure it is."""
+
+    backend: Literal["torch"] = "torch"
+    spec = tiny_spec("stage1_spine", ("background", "column"), (2.0, 2.0, 2.0), patch_shape=(32, 32, 96), stride=(16, 16, 16))
+
+    def __init__(self, *answers: tuple[int, float]) -> None:
+        self.answers = list(answers)
+
+    def probabilities(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows, sure = self.answers.pop(0)
+        column = np.zeros(patch.shape, np.float32)
+        column[8:24, 8:24, :rows] = sure
+        return np.stack([1 - column, column])
+
+    def each(self, patches: Iterable[NDArray[np.float32]], count: int, /) -> Iterator[NDArray[np.float32]]:
+        yield from map(self.probabilities, patches)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rows", "left"),
+    [
+        ([(40, 0.98), (90, 0.99)], 40, 1),
+        ([(40, 0.95), (90, 0.94)], 90, 0),
+        ([(40, 0.95), (42, 0.99)], 40, 0),
+        ([(40, 0.95), (0, 0.0)], 40, 0),
+    ],
+    ids=["sure", "more with another contrast", "no more with another contrast", "nothing with another contrast"],
+)
+def test_a_scan_of_which_the_network_is_not_sure_is_looked_at_again(answers: list[tuple[int, float]], rows: int, left: int) -> None:
+    network = Answering(*answers)
+    scan = Volume(
+        np.random.default_rng(0).gamma(4.0, 60.0, (32, 32, 96)).astype(np.float32), Grid((32, 32, 96), np.diag([2.0, 2.0, 2.0, 1.0]))
+    )
+    assert len(locate(scan, network).centreline_mm) == rows
+    assert len(network.answers) == left
+
+
+@needs_weights
+def test_the_spine_of_a_t1_slice_through_a_t1_like_tone_curve_is_found_down_to_the_sacrum(data_folder: Path) -> None:
+    """As in `benchmarks/slices.py`; with one look it ended 96 mm above L5/S1."""
+    folder = data_folder / "spider_mid2d"
+    if not folder.is_dir():
+        pytest.skip("needs the single slices, too")
+    image = read_scan_file(folder / "203_t1_image.nii.gz")[0].reoriented("RAS")
+    low, high = np.percentile(image.data, (1, 99))
+    toned = np.interp((image.data - low) / (high - low), np.linspace(0, 1, 6), (0.0, 0.5, 0.75, 0.7, 0.45, 0.2)) * 1000
+    slab = np.repeat(toned, 11, axis=0)
+    slab += np.random.default_rng(0).normal(0, 0.01 * slab.std(), slab.shape)
+    grid = Grid(slab.shape, image.grid.vox2world @ np.diag([4.0 / image.grid.spacing_mm[0], 1.0, 1.0, 1.0]))
+    marks, marks_grid = read_labels_file(folder / "203_t1_points.nii.gz")
+    l5_s1_mm = marks_grid.to_world(np.argwhere(marks == VERSE["L5-S1"]).mean(axis=0))[2]
+    line_mm = locate(Volume(slab.astype(np.float32), grid), load_checkpoint("stage1_spine")).centreline_mm
+    assert line_mm[-1, 2] < l5_s1_mm - 20
