@@ -70,14 +70,14 @@ def locate(scan: Volume, network: Network) -> Spine:
     """
     spine = _look(scan, network)
     if spine.confidence < SURE:
+        oriented = scan.turned(network.spec.axcodes).data
         with contextlib.suppress(NoSpineError):
-            other = _look(scan, network, EQUALISATION)
+            other = _look(scan, network, IntensityScale.of(oriented, network.spec.normalisation, EQUALISATION))
             spine = other if other.column.sum() > LARGER * spine.column.sum() else spine
     return spine
 
 
-def _look(scan: Volume, network: Network, equalisation: float = 0.0) -> Spine:
-    scale = IntensityScale.of(scan.turned(network.spec.axcodes).data, network.spec.normalisation, equalisation)
+def _look(scan: Volume, network: Network, scale: IntensityScale | None = None) -> Spine:
     working = network_input(scan, network.spec, scale)
     patch = patch_shape_for(working.grid.shape, network.spec)
     probability = predict_at(working.data, tiles(working.grid.shape, patch), patch, network)[1]
