@@ -102,8 +102,11 @@ class ClassifyTissues:
         InputError
             The scan or its centreline cannot be used.
         """
-        line = read_centreline(Path(self.spine_dir) / f"{inputs['name']}{SPINE_POSTFIX}.json")
+        path = Path(self.spine_dir) / f"{inputs['name']}{SPINE_POSTFIX}.json"
+        line = read_centreline(path)
         scan, source, notices = read_scan(inputs["image"])
+        if sum(scan.grid.voxel_at(point_mm) is None for point_mm in line) > len(line) / 2:
+            raise InputError(f"{path}: expected the centreline of {inputs['image']}; it lies outside that scan; is it of another one?")
         tissues, _ = classify_whole(scan, line, Checkpoint(self.spec, network))
         on_scan = [resample_array(p, tissues.grid, scan.grid, order=1) for p in tissues.probabilities]
         scheme = class_scheme(self.spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,18 @@ def test_stage_2_classifies_along_that_centreline_as_the_cascade_does(
 def test_stage_2_without_a_spine_names_the_bundle_that_finds_it(bundles: Path, scans: Path, tmp_path: Path) -> None:
     made = workflow(bundles / LEVELS.name, "inference", dataset_dir=scans, output_dir=tmp_path, spine_dir=tmp_path)
     with pytest.raises(InputError, match=r"a_spine_seg\.json: expected the centreline.*run the bundle cascade_spine_localization first"):
+        made.inferer(made.dataset[0], made.network_def)
+
+
+def test_stage_2_refuses_the_centreline_of_another_scan(bundles: Path, spine_dir: Path, scans: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "spine"
+    shutil.copytree(spine_dir, elsewhere)
+    (record_file,) = elsewhere.rglob("a_spine_seg.json")
+    record = json.loads(record_file.read_text(encoding="utf-8"))
+    record["centreline_mm"] = [[x, y + 500.0, z] for x, y, z in record["centreline_mm"]]
+    record_file.write_text(json.dumps(record), encoding="utf-8")
+    made = workflow(bundles / LEVELS.name, "inference", dataset_dir=scans, output_dir=tmp_path / "out", spine_dir=elsewhere)
+    with pytest.raises(InputError, match=r"a_spine_seg\.json: expected the centreline of .*; it lies outside that scan"):
         made.inferer(made.dataset[0], made.network_def)
 
 
