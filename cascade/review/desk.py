@@ -191,7 +191,7 @@ class Desk:
     def _hear(self, key: str, stage: str, share: float) -> None:
         start, end = _PARTS.get(stage, (0.0, 0.95))
         progress = self.progress[key]
-        progress.share = max(progress.share, start + (end - start) * share)  # stage 2 begins again where it goes on further
+        progress.share = max(progress.share, start + (end - start) * share)  # a stage that looks again begins again
 
     def _kept_answer(self, item: Item) -> Perception | None:
         """What an earlier run has kept with ``--keep-probabilities``, if it is of this scan and these weights."""

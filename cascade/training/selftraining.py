@@ -98,11 +98,15 @@ def _covered(shape: Shape, starts: Sequence[tuple[int, ...]], patch: Shape) -> N
 def _answered(example: Example, probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> Example:
     allowed = example.allowed.numpy()
     filled = fill_in(allowed, probabilities, classes, example.grid)
-    components = certain_components(filled, classes, example.grid)
-    in_world = {kind: [example.grid.to_world(voxels) for voxels in found] for kind, found in components.items()}
-    if example.points and disagreement(example.points, in_world):
+    if example.points and disagreement(example.points, _in_world(filled, classes, example.grid)):
         return example
     return dataclasses.replace(example, allowed=torch.from_numpy(filled))
+
+
+def _in_world(filled: NDArray[np.uint8], classes: tuple[str, ...], grid: Grid) -> dict[str, list[FloatArray]]:
+    """The components of which a target is certain, in RAS+ mm, by class."""
+    components = certain_components(filled, classes, grid)
+    return {kind: [grid.to_world(voxels) for voxels in found] for kind, found in components.items()}
 
 
 def fill_in(allowed: NDArray[np.uint8], probabilities: NDArray[np.float32], classes: tuple[str, ...], grid: Grid) -> NDArray[np.uint8]:

@@ -158,4 +158,4 @@ def test_noise_in_much_air_is_not_spread_over_the_scale() -> None:
     noisy = tissue_and_air()
     noisy[:4] = noisy[-4:] = np.random.default_rng(1).uniform(0, 40, noisy[:4].shape)  # a fifth of all voxels
     linear, equalised = (scaled(noisy, part)[:4].std() for part in (0.0, 0.5))
-    assert equalised < 2.5 * linear
+    assert equalised < 2.0 * linear  # 1.5; without a limit 2.5
