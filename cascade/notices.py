@@ -55,6 +55,7 @@ CODES: Mapping[str, Meaning] = MappingProxyType(
         "few-slices": Meaning("scan", "note", "the outer parts of the spine are not in view"),
         "not-finite": Meaning("scan", "warning", "some voxels are NaN or infinite"),
         "stage1-low-confidence": Meaning("scan", "alarm", "the column was located, but not surely"),
+        "unknown-contrast": Meaning("scan", "note", "more of the column was found with an equalised histogram"),
         "forms-disagree": Meaning("scan", "warning", "two ways in which a header places the scan disagree"),
         "header-mended": Meaning("scan", "warning", "something in a header cannot be as it stands"),
         "spacing-disagrees": Meaning("scan", "warning", "a header says two voxel spacings"),

@@ -30,13 +30,13 @@ from cascade.networks.backends import load_networks
 from cascade.networks.patches import Network
 from cascade.networks.threads import usable_cores
 from cascade.networks.views import less_sure, view
-from cascade.notices import Notice, rounded_down
+from cascade.notices import Notice
 from cascade.postproc.clicks.click import Click, Clicks, clicks_to_json, given_clicks
 from cascade.postproc.identify import Evidence, identify
 from cascade.postproc.naming import Numbering, given_numbering
 from cascade.postproc.told import about_labels, not_in_scheme
 from cascade.segmentation import NumberingResult, Perception, Segmentation, Wishes, levels_of
-from cascade.stage1_spine.locate import LOW_CONFIDENCE, Spine, locate
+from cascade.stage1_spine.locate import locate
 from cascade.stage2_levels.follow import classify_whole
 from cascade.volume import LabelMap
 
@@ -262,7 +262,7 @@ class Segmenter:
             spine=seen.spine,
             levels=tuple(levels_of(labels, found)),
             numbering=NumberingResult(found.naming.confidence, found.naming.second_best, found.naming.margin),
-            warnings=(*seen.notices, *_spine_notices(seen.spine), *about_labels(found.notices, found.structures, target)),
+            warnings=(*seen.notices, *seen.spine.notices(), *about_labels(found.notices, found.structures, target)),
             provenance=self._provenance(seen, clock, given),
             also_found=not_in_scheme(found.structures, target),
             _source=seen.source,
@@ -328,13 +328,6 @@ def _telling_of_the_axes(notices: Sequence[Notice]) -> Iterator[None]:
     except NoSpineError as error:
         unknown = [notice.text for notice in notices if notice.code == "no-orientation"]
         raise NoSpineError("; ".join([str(error), *unknown])) from error
-
-
-def _spine_notices(spine: Spine) -> Iterator[Notice]:
-    if spine.confidence < LOW_CONFIDENCE:
-        yield Notice(
-            "stage1-low-confidence", None, f"the column was located with a mean probability of only {rounded_down(spine.confidence)}"
-        )
 
 
 class _Clock:

@@ -84,7 +84,7 @@ class LocateSpine:
         column = largest_column(resample_array(spine.probability.data, spine.probability.grid, scan.grid, order=1))
         labels = LabelMap(column.astype(np.uint8), scan.grid, class_scheme(self.spec))
         record = {"centreline_mm": spine.centreline_mm.tolist(), "confidence": spine.confidence}
-        return StageResult(labels, record, notices, source)
+        return StageResult(labels, record, (*notices, *spine.notices()), source)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class Answer:
             "checkpoint_sha256": dict(self.checkpoint_sha256),
             "classes": seen.evidence.classes,
             "confidence": spine.confidence,
+            "second_look": spine.second_look,
             "backend": seen.backend,
         }
         with replacing(path) as temporary, temporary.open("wb") as target:
@@ -132,7 +133,7 @@ def _perception(
 ) -> Perception:
     volume, source, notices = scan
     around = Volume(arrays["spine"], Grid(arrays["spine"].shape, arrays["spine_vox2world"]))
-    spine = Spine(around, arrays["column"], arrays["centreline_mm"], float(header["confidence"]))
+    spine = Spine(around, arrays["column"], arrays["centreline_mm"], float(header["confidence"]), bool(header["second_look"]))
     probabilities, classes = arrays["probabilities"], tuple(map(str, header["classes"]))
     grid = Grid(probabilities.shape[1:], arrays["vox2world"])
     scan_grid = volume.grid.reoriented(spec.axcodes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ from cascade.centreline import row_centres
 from cascade.errors import NoSpineError
 from cascade.networks.patches import Network, patch_shape_for, predict_at, tiles
 from cascade.networks.preprocess import IntensityScale, network_input
+from cascade.notices import Notice, rounded_down
 from cascade.volume import FloatArray, Volume
 
 #: Probability from which a voxel belongs to the column; of 0.4 to 0.7 the best Dice on the validation scans is at 0.5 and 0.6, where it is
@@ -44,18 +47,30 @@ class Spine:
         Points from head to foot, in RAS+ mm.
     confidence : float
         Mean probability inside the column.
+    second_look : bool
+        Whether it was found at the second look, with another contrast.
     """
 
     probability: Volume
     column: NDArray[np.bool_]
     centreline_mm: FloatArray
     confidence: float
+    second_look: bool = False
 
     def box_mm(self) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest corner of the column's box along the working grid's axes, in mm from its first voxel."""
         voxels = np.argwhere(self.column)
         spacing = np.asarray(self.probability.grid.spacing_mm)
         return (voxels.min(axis=0) - 0.5) * spacing, (voxels.max(axis=0) + 0.5) * spacing
+
+    def notices(self) -> Iterator[Notice]:
+        """What to know about how it was found."""
+        if self.confidence < LOW_CONFIDENCE:
+            text = f"the column was located with a mean probability of only {rounded_down(self.confidence)}"
+            yield Notice("stage1-low-confidence", None, text)
+        if self.second_look:
+            text = "more of the column was found with an equalised histogram; stage 1 has not learned this contrast"
+            yield Notice("unknown-contrast", None, text)
 
 
 def locate(scan: Volume, network: Network) -> Spine:
@@ -73,7 +88,7 @@ def locate(scan: Volume, network: Network) -> Spine:
         oriented = scan.turned(network.spec.axcodes).data
         with contextlib.suppress(NoSpineError):
             other = _look(scan, network, IntensityScale.of(oriented, network.spec.normalisation, EQUALISATION))
-            spine = other if other.column.sum() > LARGER * spine.column.sum() else spine
+            spine = dataclasses.replace(other, second_look=True) if other.column.sum() > LARGER * spine.column.sum() else spine
     return spine
 
 

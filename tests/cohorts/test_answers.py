@@ -13,7 +13,7 @@ import pytest
 
 from cascade.cli.segment import main
 from cascade.cohorts import answers
-from cascade.cohorts.answers import answer_path, read_answer
+from cascade.cohorts.answers import Answer, answer_path, read_answer
 from cascade.cohorts.manifest import digest_of
 from cascade.io.nifti import write_volume
 from cascade.io.scan import read_scan
@@ -130,6 +130,17 @@ def test_a_folder_keeps_one_a_scan_and_the_manifest_says_so(coded: Coded, oracle
     ]
     lines = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["options"]["probabilities"] for line in lines] == [True, True]
+
+
+def test_it_says_that_stage_1_looked_twice(kept: Path, segmenter: Segmenter) -> None:
+    seen = read(kept, segmenter)
+    assert seen is not None
+    assert not seen.spine.second_look
+    twice = replace(seen, spine=replace(seen.spine, second_look=True))
+    Answer(twice, digest_of(kept / "scan.nii.gz"), segmenter.checkpoint_sha256).save(answer_path(kept / "labels.nii.gz"))
+    again = read(kept, segmenter)
+    assert again is not None
+    assert "unknown-contrast" in [notice.code for notice in segmenter.name(again).warnings]
 
 
 def test_it_says_what_ran_the_networks_and_so_do_corrections(kept: Path, segmenter: Segmenter) -> None:

@@ -111,6 +111,11 @@ class Answering:
         yield from map(self.probabilities, patches)
 
 
+def noise() -> Volume:
+    data = np.random.default_rng(0).gamma(4.0, 60.0, (32, 32, 96)).astype(np.float32)
+    return Volume(data, Grid(data.shape, np.diag([2.0, 2.0, 2.0, 1.0])))
+
+
 @pytest.mark.parametrize(
     ("answers", "rows", "left"),
     [
@@ -123,11 +128,15 @@ class Answering:
 )
 def test_a_scan_of_which_the_network_is_not_sure_is_looked_at_again(answers: list[tuple[int, float]], rows: int, left: int) -> None:
     network = Answering(*answers)
-    scan = Volume(
-        np.random.default_rng(0).gamma(4.0, 60.0, (32, 32, 96)).astype(np.float32), Grid((32, 32, 96), np.diag([2.0, 2.0, 2.0, 1.0]))
-    )
-    assert len(locate(scan, network).centreline_mm) == rows
+    spine = locate(noise(), network)
+    assert len(spine.centreline_mm) == rows
     assert len(network.answers) == left
+    assert [notice.code for notice in spine.notices()] == ["unknown-contrast"] * (rows == 90)
+
+
+def test_a_column_that_is_not_sure_is_told() -> None:
+    spine = locate(noise(), Answering((40, 0.8), (41, 0.9)))
+    assert [(notice.code, notice.text.endswith("only 0.80")) for notice in spine.notices()] == [("stage1-low-confidence", True)]
 
 
 @needs_weights
