@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,10 +40,10 @@ class Pacs:
     """An Orthanc on the loopback interface."""
 
     def __init__(self, dicom_port: int, http_port: int) -> None:
-        self.dicom_port, self.url = dicom_port, f"http://127.0.0.1:{http_port}"
+        self.dicom_port, self.http_port = dicom_port, http_port
 
     def get(self, what: str) -> bytes:
-        with urllib.request.urlopen(f"{self.url}/{what}", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/{what}", timeout=60) as answer:
             content: bytes = answer.read()
         return content
 
@@ -71,10 +70,26 @@ def pacs(tmp_path: Path) -> Iterator[Pacs]:
     program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
     if not program:
         pytest.skip("needs Orthanc (Debian: orthanc)")
-    server = Pacs(_free_port(), port := _free_port())
-    store = str(tmp_path / "orthanc")
-    settings = {"StorageDirectory": store, "IndexDirectory": store, "DicomPort": server.dicom_port, "HttpPort": port, "Plugins": []}
-    settings |= {
+    for last in (False, False, True):  # a port that was free may be taken before Orthanc opens it
+        server = Pacs(_free_port(), _free_port())
+        (tmp_path / "orthanc.json").write_text(json.dumps(settings(server, str(tmp_path / "orthanc"))))
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
+        if _answers(server, process):
+            break
+        process.kill()
+        assert not last, f"Orthanc does not answer: {(tmp_path / 'log').read_text(encoding='utf-8')[-2000:]}"
+    yield server
+    process.terminate()
+    process.wait(timeout=60)
+
+
+def settings(server: Pacs, store: str) -> dict[str, Any]:
+    ports = {"DicomPort": server.dicom_port, "HttpPort": server.http_port}
+    return ports | {
+        "StorageDirectory": store,
+        "IndexDirectory": store,
+        "Plugins": [],
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "DicomAet": "ORTHANC",
@@ -82,28 +97,20 @@ def pacs(tmp_path: Path) -> Iterator[Pacs]:
         "DicomAlwaysAllowGet": True,
         "UnknownSopClassAccepted": True,
     }
-    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
-        try:
-            _wait(server, process, tmp_path / "log")
-            yield server
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
 
 
-def _wait(server: Pacs, process: subprocess.Popen[bytes], log: Path) -> None:
+def _answers(server: Pacs, process: subprocess.Popen[bytes]) -> bool:
+    """Whether it does, within 150 s."""
     for _ in range(300):
         if process.poll() is not None:
-            pytest.fail(f"Orthanc ended: {log.read_text(encoding='utf-8')[-2000:]}")
+            return False
         try:
             server.ask("system")
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             time.sleep(0.5)
         else:
-            return
-    pytest.fail("Orthanc did not answer within 150 s")
+            return True
+    return False
 
 
 @pytest.mark.parametrize("seg_type", ["binary", "labelmap"])
