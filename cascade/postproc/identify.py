@@ -14,12 +14,13 @@ from cascade.errors import NoSpineError
 from cascade.labels import BODIES, SACRUM, disc_below
 from cascade.notices import Notice
 from cascade.postproc.chain import Chain, build_chain
+from cascade.postproc.costs import s1_odds
 from cascade.postproc.instances import Edits, Instance, InstanceMap, find_instances
 from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chain
 from cascade.postproc.parameters import MeasuringParameters, NamingParameters
 from cascade.postproc.shape import spine_shape
 from cascade.postproc.shape_model import DEPTH, STEP_FEATURES
-from cascade.postproc.told import Named, about_chain, numbering_notices
+from cascade.postproc.told import Named, about_chain, lowest_may_be_s1, numbering_notices
 from cascade.volume import FloatArray, Grid
 
 
@@ -124,8 +125,8 @@ def identify(evidence: Evidence, numbering: Numbering | None = None, edits: Edit
     names |= dict.fromkeys((part.value for part in _other_sacral_parts(chain, naming) if SACRUM in structures), SACRUM)
     names |= {piece: names[whole] for piece, whole in chain.merged if whole in names}
     about_all = numbering_notices(naming, structures, room_below[naming.last], parameters.costs, told=numbering)
-    share = None if numbering.says_where else sacral_share(laid, naming, evidence)
-    named = Named(chain, naming, structures, frozenset(instances.split), share)
+    doubt = "" if numbering.says_where else doubt_about_lowest(laid, naming, evidence)
+    named = Named(chain, naming, structures, frozenset(instances.split), doubt)
     notices = (*about_all, *about_chain(named, parameters.costs))
     return Identified(instances, structures, names, naming, notices)
 
@@ -209,7 +210,15 @@ def _points_mm(body: Instance, chain: Chain, instances: InstanceMap, grid: Grid)
     return grid.to_world(np.concatenate([np.argwhere(mask) + [side.start for side in box] for box, mask in masks]))
 
 
-def sacral_share(laid: Laid, naming: Naming, evidence: Evidence) -> float:
+def doubt_about_lowest(laid: Laid, naming: Naming, evidence: Evidence) -> str:
+    """What speaks for the lowest vertebra's being S1, though a sacrum follows it; empty if nothing does."""
+    if laid.chain.sacrum is None:
+        return ""
+    odds = s1_odds(laid.shape, evidence.parameters, len(laid.chain.links))
+    return lowest_may_be_s1(naming, _sacral_share(laid, naming, evidence), float(odds[naming.last]), evidence.parameters.costs)
+
+
+def _sacral_share(laid: Laid, naming: Naming, evidence: Evidence) -> float:
     """Depth from front to back of the first sacral body beside L3 and L4, the two above the lowest vertebra; NaN if one is missing."""
     chain, last = laid.chain, naming.last
     bodies = [*(link.body for link in chain.links[max(last - 2, 0) : last + 1]), chain.sacrum]

@@ -29,15 +29,15 @@ class Named:
         What was found, by name.
     split : frozenset of int
         Values of the bodies that were cut from another.
-    sacral_share : float, optional
-        Depth of the first sacral body, from front to back, beside that of L3 and L4; NaN if one is missing, None if a person told a level.
+    doubt : str
+        What speaks for the lowest vertebra's being S1 (`lowest_may_be_s1`); empty if nothing does, or a person told a level.
     """
 
     chain: Chain
     naming: Naming
     structures: Mapping[str, Instance]
     split: frozenset[int]
-    sacral_share: float | None
+    doubt: str
 
 
 def about_chain(found: Named, costs: CostParameters) -> Iterator[Notice]:
@@ -63,22 +63,34 @@ def about_chain(found: Named, costs: CostParameters) -> Iterator[Notice]:
         yield about_strays(strays, chain.bodies, found.structures)
 
 
-def _doubt(found: Named, costs: CostParameters) -> str | None:
+def _doubt(found: Named, costs: CostParameters) -> str:
     """What speaks against names that are probable in themselves."""
     if _leaves_out_a_body_below(found.chain, found.naming, costs.collapsed_body):
         return f"what lies below {found.naming.names[found.naming.last]} may be a vertebra"
     if 2 * sum(body.value in found.split for body in found.chain.bodies) > len(found.chain.bodies):
         return "most bodies were fused and have been cut apart; how many there are is a guess"
-    return None if found.sacral_share is None else narrow_sacrum(found.sacral_share, found.naming, costs)
+    return found.doubt
 
 
-def narrow_sacrum(sacral_share: float, naming: Naming, costs: CostParameters) -> str | None:
-    """What speaks against the lowest vertebra if what follows it is as narrow as S2; `sacral_share` as in `Named`."""
-    if not sacral_share < costs.narrow_sacrum:
-        return None
-    lowest = naming.names[naming.last]
-    narrow = f"what follows {lowest} is only {sacral_share:.2f} times as deep as the vertebrae above it"
-    return f"{narrow}, as the second sacral vertebra often is; {lowest} may be S1"
+def lowest_may_be_s1(naming: Naming, sacral_share: float, s1_odds: float, costs: CostParameters) -> str:
+    """What speaks for the lowest vertebra's being S1, though its name is probable.
+
+    Parameters
+    ----------
+    naming : Naming
+    sacral_share : float
+        Depth of what follows it, from front to back, beside those of the two vertebrae above it; NaN if one is missing.
+    s1_odds : float
+        How much it looks like S1, in nats; NaN if that is not known.
+    costs : CostParameters
+    """
+    lowest, why = naming.names[naming.last], ""
+    if sacral_share < costs.narrow_sacrum:
+        narrow = f"what follows {lowest} is only {sacral_share:.2f} times as deep as the vertebrae above it"
+        why = f"{narrow}, as the second sacral vertebra often is"
+    elif s1_odds > 0:
+        why = f"the front and the back of {lowest} slant as those of the first sacral vertebra do"
+    return f"{why}; {lowest} may be S1" if why and lowest != SACRUM else ""
 
 
 def _leaves_out_a_body_below(chain: Chain, naming: Naming, collapsed: float) -> bool:

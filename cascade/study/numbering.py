@@ -19,10 +19,9 @@ from cascade.labels import SACRUM
 from cascade.notices import Notice
 from cascade.postproc.clicks.click import Click
 from cascade.postproc.costs import SPINES, lumbar_count
-from cascade.postproc.identify import Evidence, Laid, anchors_in, lay_out, sacral_share
+from cascade.postproc.identify import Evidence, Laid, anchors_in, doubt_about_lowest, lay_out
 from cascade.postproc.naming import Naming, Numbering, Weighed, choose, weigh
-from cascade.postproc.parameters import CostParameters
-from cascade.postproc.told import narrow_sacrum, numbering_notices
+from cascade.postproc.told import numbering_notices
 from cascade.study.columns import Column, Row, match
 from cascade.volume import FloatArray
 
@@ -161,15 +160,14 @@ def agree(witnesses: Sequence[Witness], numbering: Numbering) -> Agreement:
     sure = dataclasses.replace(naming, confidence=agreed.confidence)
     notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs, told=numbering))
     if sure.confidence >= costs.uncertain_below and not numbering.says_where:
-        notices += tuple(_doubts(matched, alone, naming, costs))[:1]
+        notices += tuple(_doubts(matched, alone))[:1]
     return dataclasses.replace(agreed, disagreeing=disagreeing, notices=notices)
 
 
-def _doubts(witnesses: Iterable[Witness], alone: Mapping[str, Naming], naming: Naming, costs: CostParameters) -> Iterator[Notice]:
+def _doubts(witnesses: Iterable[Witness], alone: Mapping[str, Naming]) -> Iterator[Notice]:
     """What speaks against names that are probable in themselves, by each series."""
     for witness in witnesses:
-        share = sacral_share(witness.laid, alone[witness.name], witness.evidence)
-        if doubt := narrow_sacrum(share, naming, costs):
+        if doubt := doubt_about_lowest(witness.laid, alone[witness.name], witness.evidence):
             yield Notice("numbering-uncertain", None, doubt)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from cascade.postproc.identify import identify
 from cascade.postproc.instances import Instance
 from cascade.postproc.naming import Numbering
+from cascade.postproc.parameters import NamingParameters
+from cascade.postproc.s1_looks import S1Looks
 from cascade.postproc.told import about_strays
 from tests.synthetic import Column, as_probabilities, evidence_of
 
@@ -28,18 +32,31 @@ def test_only_a_piece_within_a_bodys_length_of_a_named_one_is_a_warning(y_mm: fl
     assert (notice.rank, notice.text.endswith(": 2 components (disc)")) == (rank, True)
 
 
-def doubts(depth_mm: float, **known: object) -> list[str]:
-    """What is doubted of a column of bodies 32 mm deep whose sacrum is so deep."""
+def doubts(depth_mm: float = 32.0, looks_nats: float = -5.0, **known: object) -> list[str]:
+    """What is doubted of a column of bodies 32 mm deep whose sacrum is so deep, and that all look so much like S1."""
     column = Column()
-    found = identify(evidence_of(column, as_probabilities(column.with_sacrum_of(depth_mm))), Numbering(**known))  # type: ignore[arg-type]
+    parameters = NamingParameters(s1_looks=S1Looks((0.0, 0.0, 0.0), looks_nats))
+    evidence = dataclasses.replace(evidence_of(column, as_probabilities(column.with_sacrum_of(depth_mm))), parameters=parameters)
+    found = identify(evidence, Numbering(**known))  # type: ignore[arg-type]
     return [notice.text for notice in found.notices if notice.code == "numbering-uncertain"]
 
 
 def test_a_first_sacral_body_as_narrow_as_the_second_is_a_doubt() -> None:
-    assert doubts(32.0) == []
+    assert doubts() == []
     assert [text.endswith("L5 may be S1") for text in doubts(14.0)] == [True]
 
 
-def test_what_a_person_says_of_a_vertebra_settles_that_doubt() -> None:
-    assert doubts(14.0, lowest="L5") == []
-    assert doubts(14.0, count=5) != []
+def test_a_lowest_vertebra_that_looks_like_s1_is_a_doubt() -> None:
+    (text,) = doubts(looks_nats=2.0)
+    assert "the front and the back of L5 slant" in text
+    assert text.endswith("L5 may be S1")
+
+
+def test_there_is_one_doubt_where_both_are_so() -> None:
+    assert len(doubts(14.0, 2.0)) == 1
+
+
+@pytest.mark.parametrize("of", [{"depth_mm": 14.0}, {"looks_nats": 2.0}], ids=["narrow", "like S1"])
+def test_what_a_person_says_of_a_vertebra_settles_that_doubt(of: dict[str, float]) -> None:
+    assert doubts(**of, lowest="L5") == []
+    assert doubts(**of, count=5) != []
