@@ -66,6 +66,13 @@ def step_shape(start_mm: FloatArray, end_mm: FloatArray) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(-forward, -upward))), float(np.linalg.norm(step))
 
 
+def forward_along(disc_mm: FloatArray) -> FloatArray:
+    """Unit vector (2,) to the front along a disc, from its (n, 2) points in the sagittal plane (RAS+ axes y and z)."""
+    _, axes = np.linalg.eigh(np.cov(disc_mm.T))
+    forward: FloatArray = axes[:, 1] * np.sign(axes[0, 1] or 1.0)
+    return forward
+
+
 def _body_shape(points_mm: FloatArray, down_mm: FloatArray, how: MeasuringParameters) -> tuple[float, float, float, float]:
     """Height, depth, wedge (mm) and tilt (degrees) of a body from points around its centroid."""
     section = points_mm[np.abs(points_mm[:, 0]) < how.slab_mm][:, 1:]
@@ -87,8 +94,7 @@ def _body_looks(body_mm: FloatArray, disc_mm: FloatArray, how: MeasuringParamete
     body, disc = (points[np.abs(points[:, 0] - points[:, 0].mean()) < how.slab_mm, 1:] for points in (body_mm, disc_mm))
     if min(len(body), len(disc)) < how.min_points:
         return np.nan, np.nan, np.nan
-    _, axes = np.linalg.eigh(np.cov(disc.T))
-    forward = axes[:, 1] * np.sign(axes[0, 1] or 1.0)
+    forward = forward_along(disc)
     ahead, down = ((body - disc.mean(axis=0)) @ axis for axis in (forward, [forward[1], -forward[0]]))
     low, high = np.percentile(down, (_RAGGED, 100 - _RAGGED))
     halves = [ahead[(down >= low + a * (high - low)) & (down < low + b * (high - low))] for a, b in (_UPPER, _LOWER)]

@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
+from cascade.postproc.shape import forward_along
 from cascade.training.sampling import Source
 from cascade.volume import FloatArray
 
@@ -111,8 +112,7 @@ def _areas(mask: NDArray[np.bool_], spacing_mm: tuple[float, float], smallest_cm
 
 def _disc_pose(points: FloatArray) -> Pose:
     centre = points.mean(axis=0)
-    _, axes = np.linalg.eigh(np.cov((points - centre).T))
-    forward = axes[:, 1] * (1 if axes[0, 1] > 0 else -1)
+    forward = forward_along(points)
     return Pose(centre, forward, _extent_mm((points - centre) @ forward))
 
 
