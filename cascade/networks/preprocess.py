@@ -77,7 +77,8 @@ class IntensityScale:
     def _along_heights(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         """Interpolate between the heights, as `np.interp` does in five times as long."""
         heights, last = np.asarray(self.heights, np.float32), len(self.heights) - 1
-        place = (np.clip(data, self.low, self.high) - np.float32(self.low)) * np.float32(last / (self.high - self.low))
+        # halved, as the whole range may be more than float32 holds
+        place = (np.clip(data, self.low, self.high) / 2 - np.float32(self.low / 2)) * np.float32(2 * last / (self.high - self.low))
         below = np.minimum(place.astype(np.int32), last - 1)
         place -= below
         return heights[below] + np.diff(heights)[below] * place

@@ -109,6 +109,12 @@ def test_two_values_are_enough(values: tuple[float, float], equalisation: float)
     assert np.isfinite(scaled(data, equalisation)).all()
 
 
+@pytest.mark.parametrize("equalisation", [0.0, 0.5])
+def test_the_range_may_be_wider_than_float32_holds(equalisation: float) -> None:
+    ramp = np.linspace(-1.0, 1.0, 216, dtype=np.float32).reshape(6, 6, 6)
+    assert np.allclose(scaled(3e38 * ramp, equalisation), scaled(ramp, equalisation), atol=1e-3)
+
+
 def test_the_scale_of_the_whole_scan_is_used_for_a_part(coded: tuple[Volume, LabelMap]) -> None:
     scan = coded[0]
     box = (slice(0, 13), slice(20, 90), slice(30, 120))
