@@ -160,14 +160,15 @@ def agree(witnesses: Sequence[Witness], numbering: Numbering) -> Agreement:
     sure = dataclasses.replace(naming, confidence=agreed.confidence)
     notices = tuple(numbering_notices(sure, {SACRUM} if shows_sacrum else set(), room, costs, told=numbering))
     if sure.confidence >= costs.uncertain_below and not numbering.says_where:
-        notices += tuple(_doubts(matched, alone))[:1]
+        notices += tuple(_doubts(matched, alone, agreed))[:1]
     return dataclasses.replace(agreed, disagreeing=disagreeing, notices=notices)
 
 
-def _doubts(witnesses: Iterable[Witness], alone: Mapping[str, Naming]) -> Iterator[Notice]:
-    """What speaks against names that are probable in themselves, by each series."""
+def _doubts(witnesses: Iterable[Witness], alone: Mapping[str, Naming], agreed: Agreement) -> Iterator[Notice]:
+    """What speaks against names that are probable in themselves, by each series, in the names that all agreed upon."""
     for witness in witnesses:
-        if doubt := doubt_about_lowest(witness.laid, alone[witness.name], witness.evidence):
+        naming = dataclasses.replace(alone[witness.name], names=agreed.names_in(witness.name))
+        if doubt := doubt_about_lowest(witness.laid, naming, witness.evidence):
             yield Notice("numbering-uncertain", None, doubt)
 
 

@@ -75,6 +75,16 @@ def test_a_narrow_sacrum_is_a_doubt_of_the_whole_study_unless_a_level_is_told() 
     assert "numbering-uncertain" not in {notice.code for notice in told.notices}
 
 
+def test_a_doubt_tells_the_name_that_the_study_gives() -> None:
+    """The series with the narrow sacrum would alone call its lowest vertebra, the L4 of two others, L5."""
+    shorter = dataclasses.replace(STRAIGHT, heights_mm=STRAIGHT.heights_mm[:5], gaps_mm=STRAIGHT.gaps_mm[:5])
+    odd = witness("shorter", shorter, lift_mm=(STRAIGHT.length_mm - shorter.length_mm) / 2, sacral_depth_mm=14.0)
+    agreed = agree([witness("a", STRAIGHT), witness("b", STRAIGHT), odd], Numbering())
+    assert agreed.names_in("shorter")[-1] == "L4"
+    (doubt,) = [notice.text for notice in agreed.notices if notice.code == "numbering-uncertain"]
+    assert doubt.endswith("L4 may be S1")
+
+
 def test_a_series_alone_is_named_as_without_a_study() -> None:
     whole = witness("a", STRAIGHT)
     alone = identify(whole.evidence)
