@@ -78,7 +78,8 @@ class IntensityScale:
         """Interpolate between the heights, as `np.interp` does in five times as long."""
         heights, last = np.asarray(self.heights, np.float32), len(self.heights) - 1
         # halved, as the whole range may be more than float32 holds
-        place = (np.clip(data, self.low, self.high) / 2 - np.float32(self.low / 2)) * np.float32(2 * last / (self.high - self.low))
+        half = np.clip(data, self.low, self.high) * np.float32(0.5) - np.float32(self.low / 2)
+        place = half * np.float32(2 * last / (self.high - self.low))
         below = np.minimum(place.astype(np.int32), last - 1)
         place -= below
         return heights[below] + np.diff(heights)[below] * place
