@@ -31,8 +31,11 @@ OFFLINE = (("unshare", "-n"), ("unshare", "-r", "-n"))
 
 
 def run(*command: str | Path, cwd: Path, check: bool = True) -> str:
-    """Run a command that must not see this source tree; return what it says."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    """Run a command that must not see this source tree; return what it says.
+
+    All with two threads: the order of their sums decides a voxel where two classes are equally likely, and a command leaves busy cores.
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")} | {"OMP_NUM_THREADS": "2"}
     words = [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environment, timeout=3000, check=False)
     assert (done.returncode == 0) is check, done.stdout + done.stderr
