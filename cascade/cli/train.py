@@ -116,6 +116,8 @@ def _train(options: argparse.Namespace) -> int:
     stage = STAGES[options.stage]
     overrides = {"steps": options.steps, "seed": options.seed, "learning_rate": options.learning_rate, "compiled": options.compile or None}
     recipe = Recipe.read(options.recipe or stage.recipe, **overrides)
+    init = widened(load_checkpoint(stage.name, options.init), recipe.spec) if options.init else None
+    teacher = load_checkpoint(stage.name, options.teacher) if options.teacher else None
     cases = [case for source in options.data for case in read_cases(source, options.split, options.scheme)]
     console.say(f"preparing {count_of(len(cases), 'case')} ...")
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)
@@ -124,13 +126,12 @@ def _train(options: argparse.Namespace) -> int:
     for example in examples:
         for notice in example.notices:
             console.warn(example.case.image, notice)
-    if options.teacher:
+    if teacher:
         console.say("asking the teacher what the labels leave open ...")
-        examples = answer_open_questions(examples, load_checkpoint(recipe.spec.stage, options.teacher))
+        examples = answer_open_questions(examples, teacher)
     naming = stage.naming(measured_spines(examples, recipe.spec.classes))
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     examples += spineless_examples(recipe.spec, recipe.spineless, recipe.seed)
-    init = widened(load_checkpoint(recipe.spec.stage, options.init), recipe.spec) if options.init else None
     with joined(choose_device(options.device)) as device, contextlib.closing(_Progress()) as progress:
         run = RunOptions(device, options.resume, init, options.minutes * 60, progress)
         spec = train(examples, recipe, options.out, run)

@@ -28,7 +28,8 @@ The spine has to be located first: run the bundle `{SPINE.name}` on the same fol
 """,
     CASCADE.name: """
 `--scheme` chooses other label numbers (`cascade-extended`, `verse`, `spider`, `totalspineseg`, `mrspineseg`, `totalsegmentator_mr`). The
-label files are the same, byte for byte, as those of `cascade-segment`, which also reads DICOM and takes what you know about the levels.
+labels are those of `cascade-segment`, but for single voxels where two classes are equally likely and rounding decides; it also reads
+DICOM and takes what you know about the levels.
 """,
 }
 _SCORES = {

@@ -22,7 +22,6 @@ from cascade.networks.checkpoint import build_network, save_checkpoint
 from cascade.networks.spec import StageSpec
 from cascade.training.examples import Example, draw_batch, with_junctions
 from cascade.training.loss import partial_label_loss
-from cascade.training.precision import computes_bfloat16, keep_thin_whole
 from cascade.training.progress import save_progress
 from cascade.training.ranks import mean_over_ranks, rank, rank_zero_says, shared
 from cascade.training.recipe import Recipe
@@ -84,8 +83,6 @@ class Run:
         network = network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         average = copy.deepcopy(network).eval()
-        if device == "cpu" and computes_bfloat16(device):
-            keep_thin_whole(network)
         if recipe.compiled:
             _compile(network)
         return cls(network, average, optimizer)
@@ -206,7 +203,8 @@ def _step(run: Run, recipe: Recipe, forward: nn.Module, images: Tensor, allowed:
     device = next(run.network.parameters()).device
     for group in run.optimizer.param_groups:
         group["lr"] = recipe.learning_rate * _schedule(run.step, recipe.steps)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=computes_bfloat16(device.type)):
+    # Not on a CPU: torch returns wrong gradients there, or crashes (docs/notes/2026-11-22-training-time.md).
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
         logits = forward(images.to(device, memory_format=torch.channels_last_3d))
     loss = partial_label_loss(logits, allowed.to(device))
     mean = mean_over_ranks(loss)

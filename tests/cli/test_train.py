@@ -126,14 +126,17 @@ class TestBadInput:
         assert not (tmp_path / "run").exists()
 
     def test_weights_that_are_not_there(self, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        assert train(cases, recipe, tmp_path / "run", "--init", str(tmp_path / "none")) == 1
-        assert "expected a checkpoint file here" in error_of(capfd)
+        for option in ("--init", "--teacher"):
+            assert train(cases, recipe, tmp_path / "run", option, str(tmp_path / "none")) == 1
+            stderr = capfd.readouterr().err
+            assert "expected a checkpoint file here" in stderr
+            assert "preparing" not in stderr
 
     def test_weights_of_another_network(self, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert train(cases, write_recipe(tmp_path / "small.json", channels=5), tmp_path / "small") == 0
         capfd.readouterr()
         assert train(cases, recipe, tmp_path / "run", "--init", str(tmp_path / "small")) == 1
-        assert "do not fit the network of this recipe" in capfd.readouterr().err
+        assert "do not fit the network of this recipe" in error_of(capfd)
 
     def test_an_output_that_cannot_be_written(self, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "file").write_text("")

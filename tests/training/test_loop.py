@@ -143,6 +143,15 @@ class TestLoop:
         assert [step for step, _ in log(tmp_path)] == list(range(1, 9))
         assert seen == [(step, 8) for step in range(1, 9)]
 
+    def test_a_cpu_computes_in_float32_whatever_units_it_has(
+        self, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[torch.dtype] = []
+        loss = loop.partial_label_loss
+        monkeypatch.setattr(loop, "partial_label_loss", lambda logits, allowed: (seen.append(logits.dtype), loss(logits, allowed))[1])
+        train(examples, dataclasses.replace(RECIPE, steps=2), tmp_path)
+        assert seen == [torch.float32] * 2
+
     def test_the_loss_falls(self, examples: list[Example], tmp_path: Path) -> None:
         recipe = dataclasses.replace(RECIPE, steps=60, learning_rate=0.05, patches=(PatchChoice((8, 16, 16), 1),))
         train(examples, recipe, tmp_path)
