@@ -52,13 +52,17 @@ def read_points(path: Path, scheme: LabelScheme) -> dict[str, FloatArray]:
     Raises
     ------
     InputError
-        The file cannot be read, names something else than vertebrae and discs, or fewer than two.
+        The file cannot be read, names something else than vertebrae and discs, or fewer than two, or they do not lie in their order.
     """
     found = _read_table(path) if path.suffix == ".tsv" else _read_image(path, scheme)
     points = {name: point for name, point in found.items() if name != CANAL}
     if len(points) < 2:
         raise InputError(f"{path}: expected points of at least two vertebrae or discs; found {', '.join(points) or 'none'}")
-    return dict(sorted(points.items(), key=lambda item: rank(item[0])))
+    points = dict(sorted(points.items(), key=lambda item: rank(item[0])))
+    for (upper, high), (lower, low) in itertools.pairwise(points.items()):
+        if high[2] <= low[2]:
+            raise InputError(f"{path}: expected {upper} above {lower}; found it below; check the names, and which way up the scan is")
+    return points
 
 
 def _read_image(path: Path, scheme: LabelScheme) -> dict[str, FloatArray]:

@@ -145,6 +145,12 @@ class TestFiles:
         with pytest.raises(InputError, match=expected):
             read_points(path, VERSE)
 
+    def test_points_in_another_order_than_a_spines_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "a_points.tsv"
+        path.write_text("name\tx_mm\ty_mm\tz_mm\nL3-L4\t0\t1\t-40\nL5-S1\t0\t2\t0\n")
+        with pytest.raises(InputError, match="expected L3-L4 above L5-S1; found it below"):
+            read_points(path, VERSE)
+
 
 class TestAgreement:
     @pytest.fixture

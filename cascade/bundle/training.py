@@ -17,6 +17,7 @@ from cascade.stages import STAGES, TrainableStage
 from cascade.training.examples import Example, prepare_examples
 from cascade.training.loop import RunOptions, train
 from cascade.training.recipe import Recipe
+from cascade.training.shape import with_models_of
 from cascade.training.spines import measured_spines
 
 _log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ class Trainer:
     ) -> None:
         self.dataset, self.network, self.output_dir, self.resume = dataset, network, Path(output_dir), resume
         self.max_epochs, self.epoch_length = max_epochs, epoch_length
-        naming = stage_of(recipe.spec).naming(measured_spines(dataset, recipe.spec.classes))
+        fitted = stage_of(recipe.spec).naming(measured_spines(dataset, recipe.spec.classes))
+        naming, _ = with_models_of(recipe.spec.naming, fitted)
         spec = dataclasses.replace(recipe.spec, naming=naming)
         self.recipe = dataclasses.replace(recipe, spec=spec, steps=max_epochs * epoch_length)
 

@@ -128,11 +128,13 @@ def _bare(name: str) -> str:
 
 def _measure_one(image: Path, labels: Path, output: Path, options: argparse.Namespace) -> None:
     """Measure one scan and write its table; tell what was done to its labels."""
+    from cascade.io.files import check_apart
     from cascade.io.formats import DICOM, format_of, read_labels_file, read_scan_file
     from cascade.measure import measure, save_table
     from cascade.measure.masks import ready
     from cascade.notices import Notice
 
+    check_apart([output], [image, labels])
     scan, _ = read_scan_file(image)
     if format_of(labels) is DICOM:
         segments = _segments(labels, scan.grid)

@@ -14,6 +14,7 @@ from cascade.cli.options import SegmentOptions
 from cascade.cohorts.find import find_jobs
 from cascade.errors import InputError
 from cascade.io.extras import require
+from cascade.io.files import check_apart
 from cascade.io.formats import check_extra
 from cascade.notices import Notice, rounded_down
 
@@ -116,6 +117,8 @@ def _clicks(path: Path | None, jobs: Sequence[Job]) -> tuple[Click, ...]:
 
     if len(jobs) > 1:
         raise InputError(f"{path}: expected clicks for one scan; found {len(jobs)} scans; run them one by one")
+    for job in jobs:
+        check_apart((job.output, *job.beside), [path])
     clicks = read_clicks(path)
     if not clicks:
         console.warn(path, Notice("click-without-effect", None, "there is no click in the file"))

@@ -9,13 +9,17 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cascade._version import __version__
 from cascade.cli import console
 from cascade.cli.parser import Parser
 from cascade.labels import SCHEMES
 from cascade.notices import Notice, count_of
+
+if TYPE_CHECKING:
+    from cascade.networks.checkpoint import Checkpoint
+    from cascade.training.recipe import Recipe
 
 _STAGES = ("stage1", "stage2")
 _EXAMPLES = """\
@@ -41,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.odds and not options.mean:
         parser.error("--odds needs --mean")
+    if options.teacher and options.stage != "stage2":
+        parser.error("--teacher needs stage2")
     return console.run(lambda: _write_mean(options) if options.mean else _train(options))
 
 
@@ -67,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scheme", choices=tuple(SCHEMES), default="verse", help="numbers of the label files where the table names none")
     parser.add_argument("--split", default="train", help="use the cases of this split and those without one (default: train)")
     parser.add_argument("--steps", type=console.positive, help="length of the schedule (default: the recipe's)")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time, ready for --resume")
+    parser.add_argument("--minutes", type=_minutes, default=math.inf, help="stop after this time, ready for --resume")
     parser.add_argument("--resume", action="store_true", help="go on from the state in OUT")
     parser.add_argument("--init", type=Path, metavar="DIR", help="start from the weights in this folder")
     parser.add_argument(
@@ -80,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--compile", action="store_true", help="compile the network: minutes at first, then each step is a fifth faster")
     parser.add_argument("--version", action="version", version=f"cascade {__version__}")
     return parser
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not minutes >= 0:
+        raise ValueError(text)
+    return minutes
 
 
 def _class_factor(text: str) -> tuple[str, float]:
@@ -107,6 +120,7 @@ def _train(options: argparse.Namespace) -> int:
     from cascade.training.ranks import joined, rank
     from cascade.training.recipe import Recipe
     from cascade.training.selftraining import answer_open_questions
+    from cascade.training.shape import with_models_of
     from cascade.training.spineless import spineless_examples
     from cascade.training.spines import measured_spines
     from cascade.training.widen import widened
@@ -116,8 +130,10 @@ def _train(options: argparse.Namespace) -> int:
     stage = STAGES[options.stage]
     overrides = {"steps": options.steps, "seed": options.seed, "learning_rate": options.learning_rate, "compiled": options.compile or None}
     recipe = Recipe.read(options.recipe or stage.recipe, **overrides)
-    init = widened(load_checkpoint(stage.name, options.init), recipe.spec) if options.init else None
+    start = load_checkpoint(stage.name, options.init) if options.init else None
+    init = widened(start, recipe.spec) if start else None
     teacher = load_checkpoint(stage.name, options.teacher) if options.teacher else None
+    recipe = _with_origins(recipe, start, teacher, own=options.recipe is not None)
     cases = [case for source in options.data for case in read_cases(source, options.split, options.scheme)]
     console.say(f"preparing {count_of(len(cases), 'case')} ...")
     examples, problems = prepare_examples(cases, recipe.spec, stage.target)
@@ -129,7 +145,9 @@ def _train(options: argparse.Namespace) -> int:
     if teacher:
         console.say("asking the teacher what the labels leave open ...")
         examples = answer_open_questions(examples, teacher)
-    naming = stage.naming(measured_spines(examples, recipe.spec.classes))
+    naming, unfitted = with_models_of(start.spec.naming if start else {}, stage.naming(measured_spines(examples, recipe.spec.classes)))
+    for model in unfitted:
+        console.say(f"too few spines for {model}: {'that of --init stays' if naming[model] else 'names go without it'}")
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     examples += spineless_examples(recipe.spec, recipe.spineless, recipe.seed)
     with joined(choose_device(options.device)) as device, contextlib.closing(_Progress()) as progress:
@@ -139,6 +157,13 @@ def _train(options: argparse.Namespace) -> int:
     if first:
         console.tell(f"{options.out / spec.stage}.safetensors\tstep {spec.training['steps_done']} of {recipe.steps}")
     return console.DONE
+
+
+def _with_origins(recipe: Recipe, start: Checkpoint | None, teacher: Checkpoint | None, *, own: bool) -> Recipe:
+    """Record where the run starts; what the shipped recipe tells of earlier legs is true of weights that go on from them only."""
+    earlier = start.spec.training.get("recipe", {}).get("legs", ()) if start else ()
+    started_from, taught_by = (one.spec.checkpoint_sha256 if one else "" for one in (start, teacher))
+    return dataclasses.replace(recipe, legs=recipe.legs if own else tuple(earlier), started_from=started_from, teacher=taught_by)
 
 
 class _Progress:

@@ -22,6 +22,41 @@ _START, _TEMPORARY = 40, re.compile(r"\.(?P<start>.{1,40})\.[a-z0-9_]{8}(\.[^.]+
 _UMASK = threading.Lock()
 
 
+def check_apart(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before anything is computed, an output that would overwrite an input or another output.
+
+    Raises
+    ------
+    OutputError
+        Two of them are one file, whatever their names.
+
+    Examples
+    --------
+    >>> check_apart([Path("levels.nii.gz"), Path("levels.tsv")], [Path("scan.nii.gz")])
+    >>> check_apart([Path("levels.tsv"), Path("./levels.tsv")])
+    Traceback (most recent call last):
+    cascade.errors.OutputError: levels.tsv: expected a file for each output; two would be written here; choose another name for one
+    """
+    read = {_identity(path) for path in inputs}
+    written: set[object] = set()
+    for path in outputs:
+        identity = _identity(path)
+        if identity in read:
+            raise OutputError(f"{path}: expected an output other than the input; that would be overwritten; choose another name")
+        if identity in written:
+            raise OutputError(f"{path}: expected a file for each output; two would be written here; choose another name for one")
+        written.add(identity)
+
+
+def _identity(path: Path) -> object:
+    """What two names of one file have in common, whether it is there or not."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
 @contextlib.contextmanager
 def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it to `path`, on failure leave nothing behind.

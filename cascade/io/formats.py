@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from cascade.errors import InputError, OutputError
 from cascade.io import recognise
 from cascade.io.extras import extra, require
+from cascade.io.files import check_apart
 from cascade.io.folders import walk
 from cascade.io.recognise import head_of, is_there
 
@@ -318,14 +319,12 @@ def check_output(path: Path, scan: Path, *others: Path | None, series: str | Non
     Raises
     ------
     OutputError
-        The suffix is unknown, the output is the input, or a DICOM SEG is asked for a scan that is not DICOM.
+        The suffix is unknown, the output is the input, two outputs are one, or a DICOM SEG is asked for a scan that is not DICOM.
     InputError
         A DICOM SEG is asked for a series to which it cannot refer.
     """
     wanted = output_format(path)
-    for output in (path, *others):
-        if output is not None and is_there(output) and is_there(scan) and output.samefile(scan):
-            raise OutputError(f"{output}: expected an output other than the input; the scan would be overwritten; choose another name")
+    check_apart((output for output in (path, *others) if output is not None), [scan])
     if not (wanted.is_dicom and is_there(scan)):
         return ()
     if not ((found := format_of(scan)) and found.is_dicom):

@@ -53,6 +53,8 @@ class Recipe:
         How many synthetic scans without a spine are trained with besides, so that a ball is not taken for one.
     legs : tuple of str
         What was trained before, for the record.
+    started_from, teacher : str
+        ``checkpoint_sha256`` of the weights that the run starts from, and of its teacher's, for the record; empty without.
     """
 
     spec: StageSpec
@@ -68,6 +70,8 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     spineless: int = 0
     legs: tuple[str, ...] = ()
+    started_from: str = ""
+    teacher: str = ""
 
     @classmethod
     def read(cls, path: Path, **overrides: Any) -> Recipe:
@@ -76,7 +80,7 @@ class Recipe:
         Raises
         ------
         InputError
-            The file is missing or not a recipe.
+            The file is missing or not a recipe, or a value that replaces one of its is out of its range.
         """
         try:
             content = schema.load(schema.read_text(path))
@@ -88,7 +92,24 @@ class Recipe:
             _check(recipe)
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: expected a training recipe in JSON ({error}); start from the one in the package") from error
-        return dataclasses.replace(recipe, **{k: v for k, v in overrides.items() if v is not None})
+        for name, value in overrides.items():
+            recipe = recipe if value is None else recipe.with_value(name, value)
+        return recipe
+
+    def with_value(self, name: str, value: Any) -> Recipe:
+        """Return the recipe with another value.
+
+        Raises
+        ------
+        InputError
+            It is out of its range.
+        """
+        changed = dataclasses.replace(self, **{name: value})
+        try:
+            _check(changed)
+        except ValueError as error:
+            raise InputError(f"{error}; found {value}; choose another") from error
+        return changed
 
     def settings(self) -> Mapping[str, Any]:
         """Return what is recorded with the weights: the recipe without the spec."""
@@ -114,7 +135,12 @@ def _check(recipe: Recipe) -> None:
             all(n % step == 0 for p in recipe.patches for n, step in zip(p.shape, recipe.spec.stride, strict=True)),
             f"sides that are multiples of the network's stride, {recipe.spec.stride}",
         ),
-        ("learning_rate", 0 < recipe.learning_rate <= 1, "0 to 1"),
+        (
+            "patches",
+            all(tuple(p.shape) != tuple(recipe.spec.stride) for p in recipe.patches),
+            "more than the network's stride on one side at least",
+        ),
+        ("learning_rate", 0 < recipe.learning_rate <= 1, "above 0 to 1"),
         ("weight_decay", 0 <= recipe.weight_decay <= 1, "0 to 1"),
         ("ema", 0 <= recipe.ema < 1, "0 to below 1"),
         ("jitter_mm", 0 <= recipe.jitter_mm <= 1000, "0 to 1000"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy import optimize
@@ -77,6 +78,24 @@ def fit_naming(subjects: Iterable[FloatArray]) -> NamingParameters:
     mean, deviation, factors = (np.round(table, 3) for table in (model.mean, model.deviation, model.factors))
     model = ShapeModel.of_arrays(mean, deviation, factors, _DEGREES_OF_FREEDOM, _best_temperature(data))
     return NamingParameters(shape_model=model, s1_looks=looks)
+
+
+def with_models_of(before: Mapping[str, Any], fitted: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Naming parameters in which models that could not be fitted for want of spines are those of the weights to start from.
+
+    Parameters
+    ----------
+    before, fitted : mapping
+        Naming parameters of a StageSpec, as JSON: of the weights to start from, and from `fit_naming`.
+
+    Returns
+    -------
+    naming : dict
+    unfitted : tuple of str
+        Which models were not fitted.
+    """
+    unfitted = tuple(name for name in ("shape_model", "s1_looks") if name in fitted and fitted[name] is None)
+    return {**fitted, **{name: before.get(name) for name in unfitted}}, unfitted
 
 
 def fit_looks(first_sacral: FloatArray, lowest_presacral: FloatArray) -> S1Looks | None:

@@ -144,6 +144,15 @@ def test_whole_vertebrae_without_a_canal_are_refused(scan: Path, tmp_path: Path,
     assert "whole vertebrae" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("over", ["t2.nii.gz", "labels.nii.gz"])
+def test_neither_scan_nor_labels_are_overwritten(over: str, scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = written(LABELS, tmp_path / "labels.nii.gz")
+    before = scan.read_bytes(), labels.read_bytes()
+    assert main([str(scan), str(labels), "--scheme", "verse", "-o", str(tmp_path / over)]) == 1
+    assert "would be overwritten" in capsys.readouterr().err
+    assert (scan.read_bytes(), labels.read_bytes()) == before
+
+
 def test_a_folder_gives_a_table_a_scan_and_one_with_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases, out = tmp_path / "cases", tmp_path / "out"
     for name in ("a/one", "two", "three"):

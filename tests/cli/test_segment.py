@@ -485,6 +485,15 @@ class TestClicks:
         assert "clicks" not in notes[0]
         assert notes[1]["clicks"][0]["structure"] == "L3"
 
+    def test_clicks_are_not_overwritten(
+        self, good: Path, clicks: Path, oracle_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        before = clicks.read_bytes()
+        words = [str(good), "--weights", str(oracle_weights), "-o", str(tmp_path / "out.nii.gz"), "--json", str(clicks)]
+        assert main([*words, "--clicks", str(clicks)]) == 1
+        assert "would be overwritten" in capsys.readouterr().err
+        assert clicks.read_bytes() == before
+
     def test_clicks_are_for_one_scan(
         self, good: Path, clicks: Path, oracle_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

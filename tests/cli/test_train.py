@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ import pytest
 from cascade.cli.train import main
 from cascade.io.nifti import write_labels, write_volume
 from cascade.labels import CASCADE
-from cascade.networks.checkpoint import load_checkpoint
+from cascade.networks.checkpoint import build_network, load_checkpoint, save_checkpoint
 from cascade.phantom import PhantomSpec, render
 from cascade.stage2_levels.target import CLASSES
 from tests.synthetic import tiny_spec
@@ -83,6 +84,30 @@ def test_training_starts_from_the_weights_of_a_folder(cases: Path, recipe: Path,
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_weights_tell_what_they_started_from_and_who_taught_them(cases: Path, recipe: Path, tmp_path: Path) -> None:
+    assert train(cases, recipe, tmp_path / "first") == 0
+    first = load_checkpoint("stage2_levels", tmp_path / "first").spec
+    given = "--init", str(tmp_path / "first"), "--teacher", str(tmp_path / "first")
+    assert train(cases, recipe, tmp_path / "second", *given, "--steps", "1") == 0
+    told = load_checkpoint("stage2_levels", tmp_path / "second").spec.training["recipe"]
+    assert told["started_from"] == told["teacher"] == first.checkpoint_sha256
+    assert first.training["recipe"]["started_from"] == ""
+
+
+def test_models_of_names_that_cannot_be_fitted_stay_those_of_the_weights_before(
+    cases: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path / "recipe.json")
+    assert train(cases, recipe, tmp_path / "first", "--steps", "1") == 0
+    assert "too few spines for shape_model: names go without it" in capfd.readouterr().err
+    spec = load_checkpoint("stage2_levels", tmp_path / "first").spec
+    looks = {"weights": [1.0, 2.0, 3.0], "intercept": 0.5}
+    save_checkpoint(build_network(spec), dataclasses.replace(spec, naming={**spec.naming, "s1_looks": looks}), tmp_path / "before")
+    assert train(cases, recipe, tmp_path / "second", "--init", str(tmp_path / "before"), "--steps", "1") == 0
+    assert "too few spines for s1_looks: that of --init stays" in capfd.readouterr().err
+    assert load_checkpoint("stage2_levels", tmp_path / "second").spec.naming["s1_looks"] == looks
+
+
 def test_the_mean_of_two_runs_is_written_without_data(cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     runs = [tmp_path / "first", tmp_path / "second"]
     for seed, run in enumerate(runs, start=1):
@@ -124,6 +149,31 @@ class TestBadInput:
         assert train(cases, tmp_path / "r.json", tmp_path / "run") == 1
         assert "r.json: expected a training recipe in JSON" in error_of(capfd)
         assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            (("--learning-rate", "nan"), "learning_rate: expected above 0 to 1; found nan"),
+            (("--learning-rate=-1",), "learning_rate: expected above 0 to 1; found -1.0"),
+            (("--seed", "99999999999999999999"), "seed: expected 0 to below 2"),
+        ],
+    )
+    def test_a_value_out_of_its_range(
+        self, words: tuple[str, ...], expected: str, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert train(cases, recipe, tmp_path / "run", *words) == 1
+        assert expected in error_of(capfd)
+
+    @pytest.mark.parametrize(
+        ("stage", "words", "expected"),
+        [("stage2", ("--minutes", "nan"), "--minutes"), ("stage1", ("--teacher", "runs"), "--teacher needs stage2")],
+    )
+    def test_options_that_cannot_be(
+        self, stage: str, words: tuple[str, ...], expected: str, cases: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            train(cases, recipe, Path("run"), *words, stage=stage)
+        assert expected in capsys.readouterr().err
 
     def test_weights_that_are_not_there(self, cases: Path, recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         for option in ("--init", "--teacher"):

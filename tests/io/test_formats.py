@@ -149,6 +149,13 @@ def test_the_input_is_never_the_output(tmp_path: Path):
         check_output(tmp_path / "scan.nii.gz", tmp_path / "scan.nii.gz")
 
 
+@pytest.mark.parametrize("table", ["levels.nii.gz", "sub/../levels.nii.gz"])
+def test_no_output_is_written_over_another(table: str, tmp_path: Path):
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(OutputError, match="expected a file for each output"):
+        check_output(tmp_path / "levels.nii.gz", tmp_path / "scan.nii.gz", None, tmp_path / table)
+
+
 def test_an_image_is_no_label_file(tmp_path: Path):
     write_volume(Volume(blocks.scan().data + 0.5, blocks.oblique_grid()), tmp_path / "scan.nii.gz")
     with pytest.raises(InputError, match="whole label numbers"):

@@ -38,7 +38,14 @@ def test_the_old_classes_keep_their_logits_and_the_new_one_is_a_faint_twin_of_ba
 
 def test_weights_of_the_same_classes_are_taken_as_they_are() -> None:
     checkpoint = Checkpoint(spec(CLASSES), build_network(spec(CLASSES)))
-    assert widened(checkpoint, spec(CLASSES)) is checkpoint.network
+    before, after = checkpoint.network.state_dict(), widened(checkpoint, spec(CLASSES)).state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_another_network_of_the_same_classes_is_refused() -> None:
+    with pytest.raises(TrainingError, match="do not fit the network"):
+        widened(Checkpoint(spec(CLASSES, 2), build_network(spec(CLASSES, 2))), spec(CLASSES))
 
 
 def test_classes_in_another_order_are_refused() -> None:
