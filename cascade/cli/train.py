@@ -160,7 +160,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _with_origins(recipe: Recipe, start: Checkpoint | None, teacher: Checkpoint | None, *, own: bool) -> Recipe:
-    """Record where the run starts; what the shipped recipe tells of earlier legs is true of weights that go on from them only."""
+    """Record where the run starts; what the shipped recipe tells of earlier runs is true of weights that go on from them only."""
     earlier = start.spec.training.get("recipe", {}).get("legs", ()) if start else ()
     started_from, taught_by = (one.spec.checkpoint_sha256 if one else "" for one in (start, teacher))
     return dataclasses.replace(recipe, legs=recipe.legs if own else tuple(earlier), started_from=started_from, teacher=taught_by)
