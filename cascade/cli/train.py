@@ -127,7 +127,7 @@ def _train(options: argparse.Namespace) -> int:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    stage = STAGES[options.stage]
+    stage, wanted_device = STAGES[options.stage], choose_device(options.device)
     overrides = {"steps": options.steps, "seed": options.seed, "learning_rate": options.learning_rate, "compiled": options.compile or None}
     recipe = Recipe.read(options.recipe or stage.recipe, **overrides)
     start = load_checkpoint(stage.name, options.init) if options.init else None
@@ -150,7 +150,7 @@ def _train(options: argparse.Namespace) -> int:
         console.say(f"too few spines for {model}: {'that of --init stays' if naming[model] else 'names go without it'}")
     recipe = dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, naming=naming))
     examples += spineless_examples(recipe.spec, recipe.spineless, recipe.seed)
-    with joined(choose_device(options.device)) as device, contextlib.closing(_Progress()) as progress:
+    with joined(wanted_device) as device, contextlib.closing(_Progress()) as progress:
         run = RunOptions(device, options.resume, init, options.minutes * 60, progress)
         spec = train(examples, recipe, options.out, run)
         first = not rank()
