@@ -20,7 +20,7 @@ from cascade.postproc.naming import Naming, Numbering, anchored_links, name_chai
 from cascade.postproc.parameters import MeasuringParameters, NamingParameters
 from cascade.postproc.shape import spine_shape
 from cascade.postproc.shape_model import DEPTH, STEP_FEATURES
-from cascade.postproc.told import Named, about_chain, lowest_may_be_s1, numbering_notices
+from cascade.postproc.told import Named, about_chain, lies_beside, lowest_may_be_s1, numbering_notices
 from cascade.volume import FloatArray, Grid
 
 
@@ -211,11 +211,19 @@ def _points_mm(body: Instance, chain: Chain, instances: InstanceMap, grid: Grid)
 
 
 def doubt_about_lowest(laid: Laid, naming: Naming, evidence: Evidence) -> str:
-    """What speaks for the lowest vertebra's being S1, though a sacrum follows it; empty if nothing does."""
+    """What speaks for the sacrum's beginning elsewhere than below the lowest vertebra, though one follows it; empty if nothing does."""
     if laid.chain.sacrum is None:
         return ""
+    if _leaves_out_sacrum_beside(laid.chain):
+        return "a piece of sacrum beside the vertebrae was left out; where the sacrum begins is not certain"
     odds = s1_odds(laid.shape, evidence.parameters, len(laid.chain.links))
     return lowest_may_be_s1(naming, _sacral_share(laid, naming, evidence), float(odds[naming.last]), evidence.parameters.costs)
+
+
+def _leaves_out_sacrum_beside(chain: Chain) -> bool:
+    length_mm = float(np.median([body.length_mm for body in chain.bodies]))
+    parts = [part for link in chain.links for part in (link.body, link.disc) if part]
+    return any(stray.kind == SACRUM and lies_beside(stray, parts, length_mm) for stray in chain.strays)
 
 
 def _sacral_share(laid: Laid, naming: Naming, evidence: Evidence) -> float:

@@ -164,11 +164,15 @@ def about_strays(strays: Sequence[Instance], bodies: Sequence[Instance], named: 
     named : mapping of str to Instance
     """
     length_mm = float(np.median([body.length_mm for body in bodies]))
-    chain_mm = np.array([instance.centroid_mm for name, instance in named.items() if name != SACRUM])
-    near = any((np.linalg.norm(chain_mm - stray.centroid_mm, axis=1) < length_mm).any() for stray in strays)
+    near = any(lies_beside(stray, (instance for name, instance in named.items() if name != SACRUM), length_mm) for stray in strays)
     kinds = ", ".join(sorted({stray.kind for stray in strays}))
     text = f"left out {'beside' if near else 'off'} the chain: {count_of(len(strays), 'component')} ({kinds})"
     return Notice("stray-component-removed", None, text, "warning" if near else "note")
+
+
+def lies_beside(piece: Instance, parts: Iterable[Instance], length_mm: float) -> bool:
+    """Whether the centre of a piece lies within a body's length of that of one of the parts of a chain."""
+    return any(float(np.linalg.norm(np.subtract(part.centroid_mm, piece.centroid_mm))) < length_mm for part in parts)
 
 
 def about_labels(notices: Iterable[Notice], structures: Iterable[str], scheme: LabelScheme) -> Iterator[Notice]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from cascade.postproc.identify import identify
@@ -12,7 +13,7 @@ from cascade.postproc.naming import Numbering
 from cascade.postproc.parameters import NamingParameters
 from cascade.postproc.s1_looks import S1Looks
 from cascade.postproc.told import about_strays
-from tests.synthetic import Column, as_probabilities, evidence_of
+from tests.synthetic import SACRAL, Blob, Column, as_probabilities, evidence_of
 
 
 def instance(kind: str, y_mm: float, z_mm: float) -> Instance:
@@ -54,6 +55,18 @@ def test_a_lowest_vertebra_that_looks_like_s1_is_a_doubt() -> None:
 
 def test_there_is_one_doubt_where_both_are_so() -> None:
     assert len(doubts(14.0, 1.0)) == 1
+
+
+@pytest.mark.parametrize(("in_front_mm", "doubted"), [(20.0, True), (30.0, False)])
+def test_a_piece_of_sacrum_beside_the_vertebrae_is_a_doubt(in_front_mm: float, doubted: bool) -> None:
+    column = Column(radius_mm=12.0)
+    z_mm = column.top_mm - column.length_mm + column.gaps_mm[-1] + column.heights_mm[-1] / 2
+    x_mm, y_mm = map(float, column.path(np.array(z_mm)))
+    piece = Blob(SACRAL, (x_mm, y_mm + in_front_mm, z_mm), 8.0)
+    evidence = evidence_of(dataclasses.replace(column, blobs=(piece,)))
+    texts = [notice.text for notice in identify(evidence).notices if notice.code == "numbering-uncertain"]
+    assert ["a piece of sacrum beside the vertebrae" in text for text in texts] == [True] * doubted
+    assert not [notice for notice in identify(evidence, Numbering(lowest="L5")).notices if notice.code == "numbering-uncertain"]
 
 
 @pytest.mark.parametrize("of", [{"depth_mm": 14.0}, {"looks_nats": 1.0}], ids=["narrow", "like S1"])
